@@ -1,0 +1,35 @@
+# setup, demo, test and check from nothing but Python and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+IMAGES ?=
+OUT ?= demo_out
+STAMP := $(VENV)/.ready
+
+.PHONY: setup demo test check clean
+
+setup: $(STAMP)
+
+# CPU torch first: a plain `torch` would pull gigabytes of CUDA packages where no GPU is asked for.
+$(STAMP): setup.cfg constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), f"Python {sys.version.split()[0]} found, 3.10 or newer needed: make PYTHON=python3.12"'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/python pipelines/demo.py $(OUT) $(if $(IMAGES),--images "$(IMAGES)")
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist *.egg-info

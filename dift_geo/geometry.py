@@ -1,0 +1,160 @@
+"""Plane geometry of a pair: homography by RANSAC, warping, errors, area under the curve.
+
+Works on pixel coordinates alone; knows neither descriptors nor files. A transform is named `H_1_from_0`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Estimator",
+    "Homography",
+    "auc",
+    "corner_error_px",
+    "estimate_homography",
+    "transfer_error_px",
+    "warp_points",
+]
+
+Estimator = Literal["kornia", "magsac", "ransac", "pycolmap", "lmeds", "poselib"]
+
+
+@dataclass(frozen=True, slots=True)
+class Homography:
+    """H_1_from_0: (3, 3) float64 with H[2, 2] = 1 where that is finite. inliers: (N,) bool over the points given."""
+
+    H_1_from_0: NDArray[np.float64]
+    inliers: NDArray[np.bool_]
+
+
+def estimate_homography(
+    xy0: ArrayLike,
+    xy1: ArrayLike,
+    *,
+    estimator: Estimator = "kornia",
+    max_error_px: float = 3.0,
+    confidence: float = 0.9999,
+    max_iterations: int = 2048,
+    seed: int = 0,
+) -> Homography | None:
+    """The homography that carries xy0 to xy1 (both (N, 2) pixels), or None when the points admit none.
+
+    estimator: `kornia` RANSAC with local optimisation (default), `magsac` and `ransac` (OpenCV USAC_MAGSAC and RANSAC),
+    `pycolmap` (LO-RANSAC), `poselib`, `lmeds` (OpenCV least median: needs more than half inliers; the paper's choice for
+    Stable Diffusion). Same seed, same answer. Identical correspondences count once in the estimate, and all of them get
+    the inlier flag by the same rule: forward transfer error at most `max_error_px`.
+    Raises ValueError for wrong shapes or an unknown estimator.
+    """
+    xy0, xy1 = np.asarray(xy0, np.float64), np.asarray(xy1, np.float64)
+    if xy0.ndim != 2 or xy0.shape[1:] != (2,) or xy0.shape != xy1.shape:
+        raise ValueError(f"points have shapes {xy0.shape} and {xy1.shape}, expected twice (N, 2)")
+    if estimator not in get_args(Estimator):
+        raise ValueError(f"estimator is {estimator!r}, expected one of {', '.join(get_args(Estimator))}")
+    unique = np.unique(np.concatenate([xy0, xy1], 1), axis=0)  # OpenCV fails on repeated points (opencv#25546)
+    if len(unique) < 4:
+        return None
+    fit = {"kornia": _kornia, "pycolmap": _pycolmap, "poselib": _poselib}.get(estimator, _opencv)
+    H = fit(unique[:, :2], unique[:, 2:], estimator, max_error_px, confidence, max_iterations, seed)
+    if H is None or not np.isfinite(H).all() or abs(np.linalg.det(H / np.abs(H).max())) < 1e-12:
+        return None
+    if abs(H[2, 2]) > 1e-12 * np.abs(H).max():
+        H = H / H[2, 2]
+    inliers = transfer_error_px(H, xy0, xy1) <= max_error_px
+    return Homography(H, inliers) if inliers.sum() >= 4 else None
+
+
+def _kornia(xy0, xy1, estimator, max_error_px, confidence, max_iterations, seed):  # type: ignore[no-untyped-def]
+    from kornia.geometry.ransac import RANSAC
+
+    ransac = RANSAC("homography", max_error_px, max_iter=max(1, max_iterations // 2048), confidence=confidence, seed=seed)
+    H, _ = ransac(torch.from_numpy(xy0).float(), torch.from_numpy(xy1).float())
+    return H.double().numpy() if bool(H.any()) else None  # kornia's "no model" is a matrix of zeros
+
+
+def _opencv(xy0, xy1, estimator, max_error_px, confidence, max_iterations, seed):  # type: ignore[no-untyped-def]
+    method = {"magsac": cv2.USAC_MAGSAC, "ransac": cv2.RANSAC, "lmeds": cv2.LMEDS}[estimator]
+    cv2.setRNGSeed(seed)
+    try:
+        return cv2.findHomography(xy0, xy1, method, max_error_px, None, max_iterations, confidence)[0]
+    except cv2.error:  # degenerate points
+        return None
+
+
+def _pycolmap(xy0, xy1, estimator, max_error_px, confidence, max_iterations, seed):  # type: ignore[no-untyped-def]
+    import pycolmap
+
+    options = pycolmap.RANSACOptions(
+        max_error=max_error_px, confidence=confidence, max_num_trials=max_iterations, random_seed=seed
+    )
+    answer = pycolmap.estimate_homography_matrix(xy0, xy1, options)
+    return None if answer is None else answer["H"]
+
+
+def _poselib(xy0, xy1, estimator, max_error_px, confidence, max_iterations, seed):  # type: ignore[no-untyped-def]
+    try:
+        import poselib
+    except ImportError as error:
+        raise ImportError("the poselib estimator needs the package poselib: pip install poselib") from error
+    options = {
+        "max_reproj_error": max_error_px,
+        "success_prob": confidence,
+        "max_iterations": max_iterations,
+        "seed": seed,
+    }
+    H, info = poselib.estimate_homography(xy0, xy1, options, {})
+    return H if info["num_inliers"] >= 4 else None
+
+
+def warp_points(H_1_from_0: ArrayLike, xy0: ArrayLike) -> NDArray[np.float64]:
+    """Carry (N, 2) pixels by a (3, 3) homography: (N, 2) float64. Points on its horizon become infinite."""
+    xy0 = np.asarray(xy0, np.float64).reshape(-1, 2)
+    projected = np.concatenate([xy0, np.ones((len(xy0), 1))], 1) @ np.asarray(H_1_from_0, np.float64).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        xy1 = projected[:, :2] / projected[:, 2:]
+    return np.where(np.isfinite(xy1), xy1, np.inf)
+
+
+def transfer_error_px(H_1_from_0: ArrayLike, xy0: ArrayLike, xy1: ArrayLike) -> NDArray[np.float64]:
+    """Distance in image 1 between xy1 and the carried xy0: (N,) pixels, infinite on the horizon."""
+    with np.errstate(invalid="ignore"):
+        error = np.linalg.norm(warp_points(H_1_from_0, xy0) - np.asarray(xy1, np.float64).reshape(-1, 2), axis=1)
+    return np.where(np.isnan(error), np.inf, error)
+
+
+def corner_error_px(H_estimated: ArrayLike | None, H_true: ArrayLike, size_wh: tuple[int, int]) -> float:
+    """Mean distance between the four corners of image 0 carried by both homographies; infinite for None.
+
+    Corners are the centres of the corner pixels, (0, 0) to (w - 1, h - 1): the protocol of CAPS and DIFT
+    (`eval_homography.py` of the DIFT release).
+    """
+    if H_estimated is None:
+        return float("inf")
+    w, h = size_wh
+    corners = np.array([[0, 0], [0, h - 1], [w - 1, 0], [w - 1, h - 1]], np.float64)
+    return float(transfer_error_px(H_estimated, corners, warp_points(H_true, corners)).mean())
+
+
+def auc(errors: ArrayLike, thresholds: ArrayLike) -> list[float]:
+    """Area under the recall curve up to each threshold, divided by it: numbers in [0, 1].
+
+    errors: (N,) where infinity is a failure. Trapezoid rule from (0, 0), as in SuperGlue's `pose_auc`. No errors give 0.
+    """
+    errors = np.sort(np.asarray(errors, np.float64))
+    limits = np.atleast_1d(np.asarray(thresholds, np.float64))
+    if not len(errors):
+        return [0.0] * len(limits)
+    recall = np.concatenate([[0.0], (np.arange(len(errors)) + 1) / len(errors)])
+    errors = np.concatenate([[0.0], errors])
+    areas = []
+    for limit in limits:
+        k = int(np.searchsorted(errors, limit))
+        x, y = np.append(errors[:k], limit), np.append(recall[:k], recall[k - 1])
+        areas.append(float(np.trapezoid(y, x) / limit))
+    return areas

@@ -1,0 +1,72 @@
+"""Folders of photos: list, read, resize.
+
+Decodes to uint8 RGB and ignores EXIF rotation, as hloc and COLMAP do: all three then agree on what pixel (x, y) is.
+Knows nothing of keypoints or networks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["EXTENSIONS", "list_images", "read_image", "resize_longest", "write_image"]
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+def list_images(folder: str | Path) -> list[str]:
+    """Names of the images below `folder`: paths relative to it with forward slashes, sorted, recursive.
+
+    Extensions are compared without case; hidden files and folders are passed over.
+    Raises NotADirectoryError when `folder` is not a folder.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise NotADirectoryError(f"{root} is not a folder; expected a folder of images")
+    names = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+    return sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Decode one image to (H, W, 3) uint8 RGB; 16-bit, grey, palette and CMYK files are converted.
+
+    Raises FileNotFoundError when there is no file and ValueError when it is empty, truncated or no image.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image at {path}")
+    data = np.frombuffer(path.read_bytes(), np.uint8)  # not imread: it cannot open some unicode paths
+    if path.suffix.lower() in {".jpg", ".jpeg"} and b"\xff\xd9" not in data[-4096:].tobytes():
+        raise ValueError(f"{path} is a truncated JPEG (no end marker); copy it again")  # OpenCV fills it with grey
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    except cv2.error as error:
+        raise ValueError(f"{path} cannot be decoded: {error.err}") from error
+    if image is None:
+        raise ValueError(f"{path} is not a readable image ({data.size} bytes)")
+    return np.asarray(image, np.uint8)
+
+
+def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
+    """Encode (H, W, 3) uint8 RGB by the extension of `path`. Raises OSError when it cannot be written."""
+    path = Path(path)
+    encoded, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise OSError(f"{path}: OpenCV cannot encode {path.suffix!r}; expected one of {sorted(EXTENSIONS)}")
+    path.write_bytes(data.tobytes())
+
+
+def resize_longest(image: NDArray[np.uint8], longest: int | None) -> NDArray[np.uint8]:
+    """Shrink (H, W, 3) so that its longest side is at most `longest` pixels; smaller images and None pass unchanged.
+
+    Area interpolation, which does not alias when shrinking.
+    """
+    h, w = image.shape[:2]
+    if longest is None or max(h, w) <= longest:
+        return image
+    factor = longest / max(h, w)
+    size_wh = max(1, round(w * factor)), max(1, round(h * factor))
+    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)

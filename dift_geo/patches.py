@@ -1,0 +1,49 @@
+"""Patches normalised for scale and rotation: what the oriented reading shows to the network.
+
+One frame per keypoint, cut by kornia from a pyramid of the image. Knows nothing of the network behind.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dift_geo.types import Keypoints
+
+__all__ = ["cut_patches", "local_affine_frames"]
+
+
+def local_affine_frames(keypoints: Keypoints, extent: float) -> Tensor:
+    """(1, N, 2, 3) float32 kornia frames: half a patch side is `extent` times the keypoint's scale.
+
+    The frame's first axis points along the keypoint's angle, so the patch looks upright.
+    Raises ValueError where the keypoints have no scale or no angle.
+    """
+    if keypoints.scale is None or keypoints.angle is None:
+        raise ValueError("oriented patches need keypoints with scale and angle; use the dense reading or a SIFT detector")
+    radius = keypoints.scale * np.float32(extent)
+    cos, sin = radius * np.cos(keypoints.angle), radius * np.sin(keypoints.angle)
+    frames = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)  # (N, 2, 2), columns are the axes
+    return torch.from_numpy(np.concatenate([frames, keypoints.xy[..., None]], -1)[None])
+
+
+def cut_patches(image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, extent: float) -> Tensor:
+    """Cut one patch per keypoint: (N, 1, side_px, side_px) float32 luma in [0, 1].
+
+    image: (H, W, 3) uint8 RGB in the frame of `keypoints`. extent: half a patch side in units of the keypoint scale.
+    Reads each patch at the pyramid level that fits its scale (kornia's `extract_patches_from_pyramid`); outside the
+    image the border is repeated.
+    """
+    from kornia.feature import extract_patches_from_pyramid
+
+    h, w = image.shape[:2]
+    if keypoints.size_wh != (w, h):
+        raise ValueError(f"keypoints belong to an image of {keypoints.size_wh}, got one of {(w, h)}")
+    if not len(keypoints):
+        return torch.zeros(0, 1, side_px, side_px)
+    weights = np.array([0.299, 0.587, 0.114], np.float32) / 255
+    luma = torch.from_numpy(image @ weights)[None, None]  # (1, 1, H, W)
+    frames = local_affine_frames(keypoints, extent)
+    return extract_patches_from_pyramid(luma, frames, side_px)[0]

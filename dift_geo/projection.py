@@ -1,0 +1,129 @@
+"""Closed-form descriptor projection: whiten what changes between views, keep what tells points apart.
+
+Linear discriminant analysis on corresponding descriptor pairs (Mikolajczyk and Matas, ICCV 2007, whose recipe it
+follows): no labels, no gradient. Knows descriptors as rows of numbers only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["PairStatistics", "Projection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """descriptor -> unit row of (descriptor - mean) @ matrix.
+
+    mean: (D,) float32. matrix: (D, d) float32, strongest direction first. about: what it was fitted for and on.
+    """
+
+    mean: NDArray[np.float32]
+    matrix: NDArray[np.float32]
+    about: dict[str, str]
+
+    @property
+    def input_dim(self) -> int:
+        return int(self.matrix.shape[0])
+
+    @property
+    def dim(self) -> int:
+        return int(self.matrix.shape[1])
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of the numbers, for recipes."""
+        return hashlib.sha256(self.mean.tobytes() + self.matrix.astype(np.float16).tobytes()).hexdigest()[:16]
+
+    def apply(self, descriptors: ArrayLike) -> NDArray[np.float32]:
+        """(N, D) -> (N, d) float32 unit rows. Raises ValueError when D is not the fitted one."""
+        rows = np.asarray(descriptors, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != self.input_dim:
+            raise ValueError(
+                f"descriptors have shape {rows.shape}, the projection expects (N, {self.input_dim}); "
+                "fit one for this backbone and layer with `dift-geo calibrate`"
+            )
+        projected = (rows - self.mean) @ self.matrix
+        return projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-12)
+
+    @classmethod
+    def fit(
+        cls,
+        descriptors0: ArrayLike,
+        descriptors1: ArrayLike,
+        dim: int = 128,
+        ridge: float = 1e-3,
+        about: dict[str, str] | None = None,
+    ) -> Projection:
+        """Fit on corresponding rows: (N, D) twice. See `PairStatistics.projection`."""
+        statistics = PairStatistics()
+        statistics.add(descriptors0, descriptors1)
+        return statistics.projection(dim, ridge, about)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file (half precision matrix, float32 mean) with `about` as its metadata."""
+        from safetensors.numpy import save_file
+
+        tensors = {"mean": self.mean, "matrix": self.matrix.astype(np.float16)}
+        save_file(tensors, str(path), metadata={"about": json.dumps(self.about)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Projection:
+        """Read what `save` wrote. Raises FileNotFoundError, or ValueError for a file of another kind."""
+        from safetensors import SafetensorError, safe_open
+
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no projection at {path}; fit one with `dift-geo calibrate IMAGES {path}`")
+        try:
+            with safe_open(str(path), "numpy") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+                about = json.loads((file.metadata() or {}).get("about", "{}"))
+            return cls(tensors["mean"].astype(np.float32), tensors["matrix"].astype(np.float32), about)
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(f"{path} is no projection file: {error}") from error
+
+
+class PairStatistics:
+    """Running sums from which the projection follows, so that pairs need not stay in memory."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, descriptors0: ArrayLike, descriptors1: ArrayLike) -> None:
+        """Count corresponding rows, (N, D) twice."""
+        a, b = np.asarray(descriptors0, np.float64), np.asarray(descriptors1, np.float64)
+        if a.ndim != 2 or a.shape != b.shape:
+            raise ValueError(f"corresponding descriptors have shapes {a.shape} and {b.shape}, expected twice (N, D)")
+        if not self.count:
+            self.total = np.zeros(a.shape[1])
+            self.within = np.zeros((a.shape[1], a.shape[1]))
+            self.scatter = np.zeros_like(self.within)
+        self.count += len(a)
+        self.total += a.sum(0) + b.sum(0)
+        self.within += (a - b).T @ (a - b)
+        self.scatter += a.T @ a + b.T @ b
+
+    def projection(self, dim: int = 128, ridge: float = 1e-3, about: dict[str, str] | None = None) -> Projection:
+        """Whiten by the inverse covariance of pair differences, then keep the `dim` strongest directions of the rest.
+
+        ridge: added to the within-pair covariance as a share of its mean eigenvalue. Fewer dimensions than `dim` come
+        back unchanged in number. Raises ValueError when there are fewer than two pairs.
+        """
+        if self.count < 2:
+            raise ValueError(f"{self.count} corresponding pairs, expected at least 2; use more or better textured photos")
+        mean = self.total / (2 * self.count)
+        total = self.scatter / (2 * self.count) - np.outer(mean, mean)
+        within = self.within / (2 * self.count)
+        within[np.diag_indices_from(within)] += ridge * max(np.trace(within) / len(within), 1e-12)
+        lower = np.linalg.cholesky(within)
+        whitened = np.linalg.solve(lower, np.linalg.solve(lower, total).T)  # L^-1 total L^-T
+        _, vectors = np.linalg.eigh((whitened + whitened.T) / 2)
+        strongest = vectors[:, ::-1][:, :dim]
+        matrix = np.linalg.solve(lower.T, strongest)
+        return Projection(mean.astype(np.float32), matrix.astype(np.float32), about or {})

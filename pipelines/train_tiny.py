@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""Train the embedded diffusion U-Net from scratch on photographs and textures of Debian packages.
+
+    python pipelines/train_tiny.py prepare WORK            download, select, cut patches, draw contact sheets
+    python pipelines/train_tiny.py train   WORK --minutes 120
+    python pipelines/train_tiny.py export  WORK dift_geo/weights/tiny
+
+`prepare` needs a Debian machine (apt-get download, dpkg-deb). `train` may be killed and started again: it goes on from
+WORK/checkpoint.pt, appends to WORK/log.jsonl and keeps an averaged snapshot under WORK/snapshots for the curve of
+matching against training time. Nothing of WORK belongs into the repository but what `export` writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from dift_geo.images import list_images, read_image, resize_longest
+from dift_geo.keypoints import Sift
+from dift_geo.patches import cut_patches
+from dift_geo.types import Keypoints
+
+PACKAGES = (
+    "plasma-workspace-wallpapers",
+    "mate-backgrounds",
+    "ukui-wallpapers",
+    "lomiri-wallpapers-16.04",
+    "lomiri-wallpapers-20.04",
+    "gnome-backgrounds",
+    "ufoai-textures",
+    "torcs-data",
+    "trigger-rally-data",
+)
+# Seen on the contact sheets: drawings, renderings, logos, track maps, signs, normal maps.
+REJECT = re.compile(
+    r"screenshot|Altai|autumn|wallpapers/Autumn|Canopee|Cascade|Cluster|Elarun|Flow|FlyingKonqui|Honeywave|IceCold|Kay|Kokkini|MilkyWay"
+    r"|Opal|PastelHills|Patak|SafeLanding|Shell|Volna|DarkestHour|Kite|summer_1am|adwaita|/grid|licorice|pixels|symbolic|truchet|vnc"
+    r"|/abstract/|/desktop/|Elephants|umang|Fossa|Infinite|Painting|analogpattern|contour|tex_pics|tex_shop|tex_lights|logo|/cars/"
+    r"|data/img|shadow|_nm\.|_gm\.|_sm\.|normal|_rm\.|background\.png|env\.png|sign|flag|billboard|pub|/raceline|tex_common",
+    re.IGNORECASE,
+)
+SIDE = 32  # patch side in pixels; the network sees 4x4 blocks of it
+SPLIT = 40  # every SPLIT-th image is kept for validation
+
+
+def fetch(work: Path, packages: list[str]) -> Path:
+    """Download and unpack Debian packages below WORK/packages; what is there already is not fetched again."""
+    for package in packages:
+        target = work / "packages" / package
+        if target.is_dir():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["apt-get", "download", "-q", package], cwd=target.parent, check=True)
+        subprocess.run(["dpkg-deb", "-x", str(next(target.parent.glob(f"{package}_*.deb"))), f"{target}.part"], check=True)
+        for archive in Path(f"{target}.part").rglob("*.pk3"):
+            subprocess.run(["python3", "-m", "zipfile", "-e", str(archive), str(archive.with_suffix(""))], check=True)
+        os.replace(f"{target}.part", target)
+    return work / "packages"
+
+
+def select(root: Path) -> list[str]:
+    """Names worth training on: no rejected name, one file per wallpaper, large enough, few dead-flat pixels."""
+    largest: dict[str, str] = {}
+    for name in list_images(root):
+        if REJECT.search(name):
+            continue
+        key = name.rsplit("/contents/", 1)[0]
+        if key not in largest or (root / name).stat().st_size > (root / largest[key]).stat().st_size:
+            largest[key] = name
+    return [name for name in sorted(largest.values()) if not _is_flat_art(root / name)]
+
+
+def _is_flat_art(path: Path) -> bool:
+    try:
+        image = cv2.cvtColor(resize_longest(read_image(path), 512), cv2.COLOR_RGB2GRAY)
+    except ValueError:
+        return True
+    flat = (cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) == 0).mean()
+    return min(image.shape) < 100 or bool(flat > 0.2)
+
+
+def jittered(keypoints: Keypoints, random: np.random.Generator) -> Keypoints:
+    """Frames a little off, as two detections of one point are."""
+    assert keypoints.scale is not None and keypoints.angle is not None
+    n = len(keypoints)
+    scale = keypoints.scale * np.exp(random.normal(0, 0.35, n))
+    xy = keypoints.xy + random.normal(0, 0.5, (n, 2)) * keypoints.scale[:, None]
+    return Keypoints(xy, keypoints.scores, keypoints.size_wh, scale, keypoints.angle + random.normal(0, 0.15, n))
+
+
+def anywhere(n: int, size_wh: tuple[int, int], random: np.random.Generator) -> Keypoints:
+    """Upright frames at random places: what the dense reading shows to the network."""
+    xy = random.uniform(0, 1, (n, 2)) * size_wh
+    return Keypoints(xy, np.ones(n), size_wh, np.exp(random.uniform(np.log(1.5), np.log(6), n)), np.zeros(n))
+
+
+def cut_image(image: np.ndarray, random: np.random.Generator, per_scale: int) -> np.ndarray:
+    """(N, SIDE, SIDE) uint8 patches of one picture at several sizes."""
+    parts = []
+    for longest in (480, 640, 1024, 1600):
+        if longest > max(image.shape[:2]) * 1.5:
+            break
+        resized = resize_longest(image, longest)
+        frames = jittered(Sift(per_scale, contrast_threshold=0.02).detect(resized), random)
+        size_wh = frames.size_wh
+        for keypoints in (frames, anywhere(len(frames) // 4, size_wh, random)):
+            patches = cut_patches(resized, keypoints, SIDE, extent=8.0)[:, 0]
+            parts.append((patches[patches.std(dim=(1, 2)) > 0.02] * 255).round().byte().numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, SIDE, SIDE), np.uint8)
+
+
+def prepare(work: Path, packages: list[str], per_scale: int, seed: int) -> None:
+    """Write WORK/train.npy and WORK/val.npy ((N, 32, 32) uint8), WORK/images.txt and contact sheets."""
+    root = fetch(work, packages)
+    names = select(root)
+    (work / "images.txt").write_text("".join(f"{name}\n" for name in names))
+    random = np.random.default_rng(seed)
+    parts: dict[str, list[np.ndarray]] = {"train": [], "val": []}
+    for index, name in enumerate(names):
+        parts["val" if index % SPLIT == 0 else "train"].append(cut_image(read_image(root / name), random, per_scale))
+        print(f"\r{index + 1}/{len(names)} images", end="", flush=True)
+    for split, patches in parts.items():
+        stack = np.concatenate(patches)
+        np.save(work / f"{split}.npy", stack)
+        print(f"\n{split}: {len(stack)} patches")
+        sample = stack[random.choice(len(stack), min(2400, len(stack)), replace=False)]
+        cv2.imwrite(str(work / f"sheet_{split}.png"), _sheet(sample, 60))
+    thumbs = [cv2.resize(read_image(root / name), (96, 64), interpolation=cv2.INTER_AREA) for name in names]
+    cv2.imwrite(str(work / "sheet_images.png"), _sheet(np.stack(thumbs), 30)[..., ::-1])
+
+
+def _sheet(tiles: np.ndarray, columns: int) -> np.ndarray:
+    rows = len(tiles) // columns
+    return np.vstack([np.hstack(list(tiles[r * columns : (r + 1) * columns])) for r in range(rows)])
+
+
+def build_model() -> torch.nn.Module:
+    from diffusers import UNet2DModel
+
+    return UNet2DModel(
+        sample_size=SIDE // 4,
+        in_channels=16,
+        out_channels=16,
+        block_out_channels=(48, 96, 192),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 3,
+        up_block_types=("UpBlock2D",) * 3,
+        norm_num_groups=8,
+        add_attention=False,
+    )
+
+
+def build_scheduler():  # type: ignore[no-untyped-def]
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction")
+
+
+def batch_of(patches: np.ndarray, index: np.ndarray, flips: np.ndarray) -> torch.Tensor:
+    """(B, 16, SIDE/4, SIDE/4): standardised, one of eight mirrorings each, 4x4 blocks into channels."""
+    x = torch.from_numpy(patches[index]).float()
+    x = torch.stack([torch.rot90(p.flip(1) if f & 4 else p, int(f & 3), (0, 1)) for p, f in zip(x, flips)])
+    x = (x - x.mean((1, 2), keepdim=True)) / (x.std((1, 2), keepdim=True) + 1e-3)
+    return F.pixel_unshuffle(x[:, None], 4)
+
+
+def v_loss(model, scheduler, x0, t, noise):  # type: ignore[no-untyped-def]
+    """Squared error of the predicted velocity, per sample (Salimans and Ho 2022)."""
+    x_t = scheduler.add_noise(x0, noise, t)
+    v = scheduler.get_velocity(x0, noise, t)
+    return (model(x_t, t, return_dict=False)[0] - v).square().mean((1, 2, 3))
+
+
+@torch.no_grad()
+def validate(model, scheduler, patches: np.ndarray) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    """Loss at fixed noise levels, on fixed patches and fixed noise."""
+    index = np.linspace(0, len(patches) - 1, 256).astype(int)
+    x0 = batch_of(patches, index, np.zeros(256, int))
+    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    losses = {t: v_loss(model, scheduler, x0, torch.full((256,), t), noise).mean().item() for t in (20, 100, 250, 500, 800)}
+    return {f"val@{t}": round(loss, 4) for t, loss in losses.items()}
+
+
+def train(work: Path, minutes: float, batch: int, lr: float, decay: float, seed: int, snapshot_minutes: float) -> None:
+    """Train until `minutes` of training in all are over, across restarts."""
+    from diffusers.training_utils import EMAModel
+
+    torch.manual_seed(seed)
+    data = {split: np.load(work / f"{split}.npy", mmap_mode="r") for split in ("train", "val")}
+    model, scheduler = build_model(), build_scheduler()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
+    ema = EMAModel(model.parameters(), decay=decay)
+    state = {"step": 0, "seconds": 0.0}
+    checkpoint = work / "checkpoint.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        ema.load_state_dict(saved["ema"])
+        state = saved["state"]
+        print(f"resumed at step {state['step']} after {state['seconds'] / 60:.1f} minutes")
+
+    def save() -> None:
+        parts = {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "ema": ema.state_dict(),
+            "state": state,
+        }
+        torch.save(parts, f"{checkpoint}.part")
+        os.replace(f"{checkpoint}.part", checkpoint)
+
+    def snapshot() -> None:
+        ema.store(model.parameters())
+        ema.copy_to(model.parameters())
+        target = work / "snapshots" / f"{state['seconds'] / 60:06.1f}"
+        model.save_pretrained(target, variant=None)  # type: ignore[operator]
+        record = {**state, "loss": round(float(np.mean(losses)), 4), **validate(model, scheduler, data["val"])}
+        ema.restore(model.parameters())
+        with (work / "log.jsonl").open("a") as log:
+            log.write(json.dumps(record) + "\n")
+        print(json.dumps(record), flush=True)
+
+    losses: list[float] = []
+    saved_at = snapped_at = clock = time.monotonic()
+    while state["seconds"] < 60 * minutes:
+        random = np.random.default_rng((seed, state["step"]))
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + state["step"])
+        index = np.sort(random.integers(0, len(data["train"]), batch))
+        x0 = batch_of(data["train"], index, random.integers(0, 8, batch))
+        t = torch.randint(0, 1000, (batch,), generator=generator)
+        for group in optimizer.param_groups:
+            group["lr"] = lr * min(1.0, (state["step"] + 1) / 500)
+        loss = v_loss(model, scheduler, x0, t, torch.randn(x0.shape, generator=generator)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        ema.step(model.parameters())
+        losses = [*losses[-499:], loss.item()]
+        state["step"] += 1
+        now = time.monotonic()
+        state["seconds"] += now - clock
+        clock = now
+        if now - saved_at > 120:
+            save()
+            saved_at = now
+        if now - snapped_at > 60 * snapshot_minutes:
+            snapshot()
+            snapped_at = clock = time.monotonic()  # looking at the model is not training it
+    save()
+    snapshot()
+
+
+def export(work: Path, target: Path) -> None:
+    """Write the averaged weights, half precision, in diffusers' format."""
+    from diffusers.training_utils import EMAModel
+
+    model = build_model()
+    saved = torch.load(work / "checkpoint.pt", weights_only=True)
+    ema = EMAModel(model.parameters())
+    ema.load_state_dict(saved["ema"])
+    ema.copy_to(model.parameters())
+    model.half().save_pretrained(target)  # type: ignore[operator]
+    build_scheduler().save_pretrained(target)
+    print(f"{target}: step {saved['state']['step']}, {saved['state']['seconds'] / 60:.1f} minutes of training")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    p = commands.add_parser("prepare")
+    p.add_argument("work", type=Path)
+    p.add_argument("--packages", nargs="*", default=list(PACKAGES))
+    p.add_argument("--per-scale", type=int, default=700, help="SIFT frames per picture and size")
+    p.add_argument("--seed", type=int, default=0)
+    p = commands.add_parser("train")
+    p.add_argument("work", type=Path)
+    p.add_argument("--minutes", type=float, default=120, help="training in all, restarts included")
+    p.add_argument("--batch", type=int, default=64)
+    p.add_argument("--lr", type=float, default=5e-4)
+    p.add_argument("--decay", type=float, default=0.999, help="of the moving average of the weights")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--snapshot-minutes", type=float, default=10)
+    p = commands.add_parser("export")
+    p.add_argument("work", type=Path)
+    p.add_argument("target", type=Path)
+    options = vars(parser.parse_args(argv))
+    {"prepare": prepare, "train": train, "export": export}[options.pop("command")](**options)
+
+
+if __name__ == "__main__":
+    main()
