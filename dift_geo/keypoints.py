@@ -56,7 +56,7 @@ class Sift:
         return asdict(self)
 
     def _opencv(self) -> cv2.SIFT:
-        return cv2.SIFT_create(0, self.octave_layers, self.contrast_threshold, self.edge_threshold, self.sigma)
+        return cv2.SIFT.create(0, self.octave_layers, self.contrast_threshold, self.edge_threshold, self.sigma)
 
     def detect(self, image: NDArray[np.uint8]) -> Keypoints:
         """Keypoints of (H, W, 3) uint8 RGB, strongest response first; none for flat or tiny images."""
@@ -83,7 +83,7 @@ class Sift:
         if not len(keypoints):
             return np.zeros((0, 128), np.float32)
         columns = zip(keypoints.xy.tolist(), keypoints.scale.tolist(), np.rad2deg(keypoints.angle).tolist())
-        points = [cv2.KeyPoint(*xy, 2 * scale, angle, 0, self._octave(scale)) for xy, scale, angle in columns]
+        points = [cv2.KeyPoint(xy[0], xy[1], 2 * scale, angle, 0, self._octave(scale)) for xy, scale, angle in columns]
         kept, sift = self._opencv().compute(_luma(image), points)
         assert len(kept) == len(points), "OpenCV dropped keypoints while describing"
         return np.sqrt(sift / np.maximum(np.abs(sift).sum(1, keepdims=True), 1e-12)).astype(np.float32)

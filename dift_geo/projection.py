@@ -70,7 +70,7 @@ class Projection:
         """Write a safetensors file (half precision matrix, float32 mean) with `about` as its metadata."""
         from safetensors.numpy import save_file
 
-        tensors = {"mean": self.mean, "matrix": self.matrix.astype(np.float16)}
+        tensors: dict[str, NDArray] = {"mean": self.mean, "matrix": self.matrix.astype(np.float16)}
         save_file(tensors, str(path), metadata={"about": json.dumps(self.about)})
 
     @classmethod

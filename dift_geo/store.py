@@ -292,6 +292,7 @@ class _Counted(Matches):
     """Matches that know how long `matches0` has to be."""
 
     __slots__ = ("count0",)
+    count0: int
 
     def __init__(self, pairs: Any, scores: Any, count0: int) -> None:
         super().__init__(pairs, scores)

@@ -19,7 +19,7 @@ Int64 = NDArray[np.int64]
 
 
 def _array(owner: str, field: str, value: object, dtype: type, shape: tuple[int | None, ...]) -> NDArray:
-    array = np.ascontiguousarray(value, dtype=dtype)
+    array: NDArray = np.ascontiguousarray(value, dtype=dtype)
     fits = array.ndim == len(shape) and all(want in (None, got) for got, want in zip(array.shape, shape))
     if not fits:
         wanted = tuple("N" if side is None else side for side in shape)

@@ -91,7 +91,8 @@ def _is_flat_art(path: Path) -> bool:
 
 def jittered(keypoints: Keypoints, random: np.random.Generator) -> Keypoints:
     """Frames a little off, as two detections of one point are."""
-    assert keypoints.scale is not None and keypoints.angle is not None
+    assert keypoints.scale is not None
+    assert keypoints.angle is not None
     n = len(keypoints)
     scale = keypoints.scale * np.exp(random.normal(0, 0.35, n))
     xy = keypoints.xy + random.normal(0, 0.5, (n, 2)) * keypoints.scale[:, None]
