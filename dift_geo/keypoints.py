@@ -20,7 +20,8 @@ __all__ = ["Detector", "Sift"]
 class Detector(Protocol):
     """Finds keypoints; `name` and `recipe()` identify it in stores."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def detect(self, image: NDArray[np.uint8]) -> Keypoints: ...
 

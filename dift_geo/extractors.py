@@ -1,0 +1,121 @@
+"""From the words a user types (backend, detector, descriptor) to the object that turns an image into features.
+
+The only place that maps names to parts. Knows no files of features and no matching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dift_geo.backends import load_backend
+from dift_geo.diffusion import Dift, DiftConfig, Reading
+from dift_geo.images import resize_longest
+from dift_geo.keypoints import Detector, Sift
+from dift_geo.projection import Projection
+from dift_geo.types import Features, Keypoints
+
+__all__ = ["DESCRIPTORS", "DETECTORS", "Describer", "Extractor", "build_extractor"]
+
+DETECTORS = ("sift", "superpoint")
+DESCRIPTORS = ("dift", "rootsift", "superpoint", "dift+rootsift")
+
+
+class Describer(Protocol):
+    """Gives (N, D) float32 unit rows at keypoints; `Dift` and the detectors with descriptors of their own are such."""
+
+    def describe(self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = ...) -> NDArray[np.float32]: ...
+
+    def recipe(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A detector and one or more describers, whose descriptors are concatenated with equal weight.
+
+    size: longest side in pixels that all of them see; None keeps the original.
+    """
+
+    detector: Detector
+    describers: Sequence[Describer]
+    size: int | None = None
+
+    def extract(self, image: NDArray[np.uint8], name: str) -> Features:
+        """Detect and describe (H, W, 3) uint8 RGB; keypoints come in its frame. `name` seeds noise."""
+        h, w = image.shape[:2]
+        resized = resize_longest(image, self.size)
+        keypoints = self.detector.detect(resized)
+        parts = [describer.describe(resized, keypoints, name) for describer in self.describers]
+        descriptors = np.concatenate(parts, 1) / np.float32(np.sqrt(len(parts)))
+        return Features(keypoints.resized_to((w, h)), descriptors)
+
+    def recipe(self) -> dict[str, Any]:
+        """What determines the features, for the store."""
+        return {
+            "detector": self.detector.recipe(),
+            "descriptors": [describer.recipe() for describer in self.describers],
+            "size": self.size,
+            "versions": {
+                name: _version(name) for name in ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")
+            },
+        }
+
+
+def build_extractor(
+    *,
+    backend: str = "tiny",
+    detector: str = "sift",
+    descriptor: str = "dift",
+    reading: Reading | None = None,
+    max_keypoints: int = 2048,
+    size: int | None = 1600,
+    seed: int = 0,
+    device: str = "cpu",
+    projection: str | None = None,
+    config: DiftConfig | None = None,
+) -> Extractor:
+    """The extractor that the command line flags of the same names describe.
+
+    projection: path of a fitted projection instead of the backend's own. config: overrules `reading` and `seed`.
+    Raises ValueError for an unknown word or for words that do not go together.
+    """
+    if descriptor not in DESCRIPTORS:
+        raise ValueError(f"descriptor is {descriptor!r}, expected one of {', '.join(DESCRIPTORS)}")
+    wanted = descriptor.split("+")
+    upright = reading == "dense" and wanted == ["dift"]  # a second orientation would repeat the same dense descriptor
+    found = _build_detector(detector, max_keypoints, upright, device)
+    if found.name != "sift" and "rootsift" in wanted:
+        raise ValueError(f"descriptor {descriptor!r} needs --detector sift, got {detector!r}")
+    describers: list[Describer] = []
+    for word in wanted:
+        if word == "dift":
+            from dataclasses import replace
+
+            model = load_backend(backend, device=device)
+            chosen = config or replace(DiftConfig.default(model.name, reading), seed=seed)
+            describers.append(Dift(model, found, chosen, Projection.load(projection) if projection else "auto", size))
+        elif hasattr(found, "describe"):
+            describers.append(found)
+        else:
+            raise ValueError(f"descriptor {word!r} does not come with --detector {detector}")
+    return Extractor(found, describers, size)
+
+
+def _build_detector(name: str, max_keypoints: int, upright: bool, device: str) -> Detector:
+    if name == "sift":
+        return Sift(max_keypoints, max_orientations=1 if upright else 2)
+    raise ValueError(f"detector is {name!r}, expected one of {', '.join(DETECTORS)}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # run from a source tree
+        from dift_geo import __version__
+
+        return __version__ if name == "dift-geo" else "none"

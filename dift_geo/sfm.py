@@ -1,0 +1,97 @@
+"""The main road in one call: a folder of photos in, a COLMAP model out, resumable at every stage.
+
+Glue only: each step lives in a module of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dift_geo import __version__
+from dift_geo.extractors import Extractor
+from dift_geo.images import list_images
+from dift_geo.pairs import exhaustive_pairs, read_pairs, sequential_pairs, write_pairs
+from dift_geo.pipeline import extract_images, match_pairs
+from dift_geo.reconstruction import CameraMode, Intrinsics, MapperName, Reconstruction, reconstruct_from_stores
+
+__all__ = ["choose_pairs", "reconstruct", "write_summary"]
+
+
+def choose_pairs(names: Sequence[str], how: str = "exhaustive", overlap: int = 10) -> list[tuple[str, str]]:
+    """Pairs by the word `exhaustive` or `sequential`, or those of the file that `how` names."""
+    if how == "exhaustive":
+        return exhaustive_pairs(names)
+    if how == "sequential":
+        return sequential_pairs(names, overlap)
+    return read_pairs(how, names)
+
+
+def reconstruct(
+    images: str | Path,
+    out: str | Path,
+    extractor: Extractor,
+    *,
+    pairs: str = "exhaustive",
+    overlap: int = 10,
+    ratio: float | None = None,
+    min_similarity: float | None = None,
+    camera_mode: CameraMode = "auto",
+    camera_model: str = "SIMPLE_RADIAL",
+    intrinsics: Intrinsics | None = None,
+    mapper: MapperName = "incremental",
+    seed: int = 0,
+    strict: bool = False,
+    device: str = "cpu",
+) -> Reconstruction:
+    """Photos below `images` -> `OUT/{features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json}`.
+
+    pairs: `exhaustive`, `sequential` or a pairs file. strict: stop at the first unreadable image instead of skipping it.
+    Raises ValueError when fewer than two images can be read, NoModelError when COLMAP finds no model; finished stages
+    stay on disk and a rerun goes on from them.
+    """
+    out = Path(out)
+    names = list_images(images)
+    if len(names) < 2:
+        raise ValueError(f"{images} holds {len(names)} image(s), expected at least 2 to reconstruct")
+    out.mkdir(parents=True, exist_ok=True)
+    summary_path = out / "summary.json"
+    summary_path.unlink(missing_ok=True)  # it speaks of finished runs only
+    start = time.monotonic()
+    skipped = extract_images(images, names, extractor, out / "features.h5", strict=strict)
+    extracted = time.monotonic()
+    readable = [name for name in names if name not in set(skipped)]
+    if len(readable) < 2:
+        raise ValueError(f"{len(readable)} of {len(names)} images in {images} can be read, expected at least 2")
+    chosen = choose_pairs(readable, pairs, overlap)
+    if not chosen:
+        raise ValueError(f"{pairs} gives no pair of the {len(readable)} readable images, expected at least one")
+    write_pairs(out / "pairs.txt", chosen)
+    match_pairs(out / "features.h5", chosen, out / "matches.h5", ratio=ratio, min_similarity=min_similarity, device=device)
+    matched = time.monotonic()
+    result = reconstruct_from_stores(
+        images,
+        out / "features.h5",
+        out / "matches.h5",
+        chosen,
+        out,
+        camera_mode=camera_mode,
+        camera_model=camera_model,
+        intrinsics=intrinsics,
+        mapper=mapper,
+        seed=seed,
+    )
+    seconds = {"extract": round(extracted - start, 2), "match": round(matched - extracted, 2), **result.summary["seconds"]}
+    recipe = {"extractor": extractor.recipe(), "mapper": mapper, "camera_mode": camera_mode, "seed": seed}
+    about = {"images": len(readable), "skipped": skipped, "seconds": seconds, "recipe": recipe, "dift_geo": __version__}
+    summary = result.summary | about
+    write_summary(summary_path, summary)
+    return Reconstruction(result.model, result.folder, summary)
+
+
+def write_summary(path: str | Path, summary: dict[str, Any]) -> None:
+    """Write JSON for machines and people."""
+    Path(path).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
