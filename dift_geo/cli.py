@@ -103,7 +103,7 @@ def _add_reconstruct(commands: Any) -> None:
         "reconstruct",
         _reconstruct,
         "photos -> COLMAP model",
-        "dift-geo reconstruct photos/ out/ --camera-mode single",
+        "dift-geo reconstruct photos/ out/",
     )
     parser.add_argument("images", type=Path, help="folder of photos, read recursively")
     parser.add_argument("out", type=Path, help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json")
@@ -236,8 +236,8 @@ def _homography(
 
     seed, device = options["seed"], options["device"]
     extractor = _extractor(options)
-    pictures = [read_image(path) for path in (image0, image1)]
-    f0, f1 = (extractor.extract(picture, path.name) for picture, path in zip(pictures, (image0, image1)))
+    picture0, picture1 = read_image(image0), read_image(image1)
+    f0, f1 = extractor.extract(picture0, str(image0)), extractor.extract(picture1, str(image1))
     matches = match_mutual_nn(f0.descriptors, f1.descriptors, ratio=ratio, min_similarity=min_similarity, device=device)
     xy0, xy1 = f0.keypoints.xy[matches.pairs[:, 0]], f1.keypoints.xy[matches.pairs[:, 1]]
     found = estimate_homography(xy0, xy1, estimator=estimator, max_error_px=max_error, seed=seed)
@@ -254,7 +254,7 @@ def _homography(
         "recipe": extractor.recipe(),
     }
     (out / "homography.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    write_image(out / "matches.png", draw_matches(*pictures, xy0, xy1, None if found is None else found.inliers))
+    write_image(out / "matches.png", draw_matches(picture0, picture1, xy0, xy1, None if found is None else found.inliers))
     if found is None:
         raise RuntimeError(f"no homography fits the {len(matches)} matches; the picture in {out} shows them")
     print(f"{record['inliers']} inliers of {len(matches)} matches -> {out}")
@@ -269,24 +269,30 @@ def _add_calibrate(commands: Any) -> None:
         "calibrate",
         _calibrate,
         "photos -> projection for any backend",
-        "dift-geo calibrate photos/ projection.safetensors",
+        "dift-geo calibrate photos/ own.safetensors",
     )
     parser.add_argument("images", type=Path, help="folder of photos like those to be matched; a few dozen will do")
     parser.add_argument("out", type=Path, help="projection for --projection")
     _add_extractor_flags(parser, size=640, max_keypoints=1000)
     parser.add_argument("--dim", type=int, default=128, help="of the projected descriptor")
-    parser.add_argument("--warps", type=int, default=0, metavar="N", help="synthetic views in all; 0 chooses by the photos")
+    parser.add_argument(
+        "--views", type=int, default=0, metavar="N", help="synthetic views per photo; 0 chooses by their number"
+    )
 
 
-def _calibrate(images: Path, out: Path, dim: int, warps: int, **options: Any) -> None:
+def _calibrate(images: Path, out: Path, dim: int, views: int, **options: Any) -> None:
     from dift_geo.calibration import calibrate
+    from dift_geo.diffusion import Dift
 
     seed = options["seed"]
-    result = calibrate(images, _extractor(options | {"projection": None}), dim=dim, warps=warps, seed=seed)
+    dift = next((part for part in _extractor(options).describers if isinstance(part, Dift)), None)
+    if dift is None:
+        raise ValueError("calibrate fits a projection for DIFT; expected --descriptor dift")
+    result = calibrate(images, dift, dim=dim, views=views, seed=seed)
     result.projection.save(out)
     print(
         f"fitted on {result.pairs} pairs; on {result.held_back} held-back views MMA@3px "
-        f"{100 * result.mma_before:.1f} -> {100 * result.mma_after:.1f} -> {out}"
+        f"{100 * result.mma_before:.1f} % raw -> {100 * result.mma_after:.1f} % projected -> {out}"
     )
 
 

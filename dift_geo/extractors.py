@@ -22,6 +22,7 @@ from dift_geo.types import Features, Keypoints
 
 __all__ = ["DESCRIPTORS", "DETECTORS", "Describer", "Extractor", "build_extractor"]
 
+VERSIONED = ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")  # their releases can move descriptors
 DETECTORS = ("sift", "superpoint")
 DESCRIPTORS = ("dift", "rootsift", "superpoint", "dift+rootsift")
 
@@ -60,9 +61,7 @@ class Extractor:
             "detector": self.detector.recipe(),
             "descriptors": [describer.recipe() for describer in self.describers],
             "size": self.size,
-            "versions": {
-                name: _version(name) for name in ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")
-            },
+            "versions": {name: _version(name) for name in VERSIONED},
         }
 
 
@@ -100,7 +99,7 @@ def build_extractor(
             chosen = config or replace(DiftConfig.default(model.name, reading), seed=seed)
             describers.append(Dift(model, found, chosen, Projection.load(projection) if projection else "auto", size))
         elif hasattr(found, "describe"):
-            describers.append(found)
+            describers.append(found)  # type: ignore[arg-type]
         else:
             raise ValueError(f"descriptor {word!r} does not come with --detector {detector}")
     return Extractor(found, describers, size)

@@ -50,9 +50,7 @@ def read_pairs(path: str | Path, names: Iterable[str]) -> list[Pair]:
             continue
         found = [cut for cut in _cuts(line.strip()) if known.issuperset(cut)]
         if not found:
-            raise ValueError(
-                f"{path}:{number}: {line!r} expected `name0 name1` of the {len(known)} known images"
-            )
+            raise ValueError(f"{path}:{number}: {line!r} expected `name0 name1` of the {len(known)} known images")
         pair = found[0]
         if pair[0] != pair[1]:
             pairs.setdefault(frozenset(pair), pair)

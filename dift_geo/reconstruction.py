@@ -201,6 +201,7 @@ def map_database(
         raise ValueError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
     Path(folder).mkdir(parents=True, exist_ok=True)
     options: Any
+    run: Any
     if mapper == "incremental":
         options = pycolmap.IncrementalPipelineOptions(random_seed=seed, min_model_size=2)
         run = pycolmap.incremental_mapping
