@@ -21,13 +21,18 @@ def list_images(folder: str | Path) -> list[str]:
     """Names of the images below `folder`: paths relative to it with forward slashes, sorted, recursive.
 
     Extensions are compared without case; hidden files and folders are passed over.
-    Raises NotADirectoryError when `folder` is not a folder.
+    Raises NotADirectoryError when `folder` is not a folder and ValueError for a name that is no UTF-8, as neither HDF5
+    nor COLMAP can hold it.
     """
     root = Path(folder)
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is not a folder; expected a folder of images")
     names = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
-    return sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
+    listed = sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
+    for name in listed:
+        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise ValueError(f"image name {name!a} in {root} is no UTF-8; rename the file")
+    return listed
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -38,16 +43,34 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no image at {path}")
-    data = np.frombuffer(path.read_bytes(), np.uint8)  # not imread: it cannot open some unicode paths
-    if path.suffix.lower() in {".jpg", ".jpeg"} and b"\xff\xd9" not in data[-4096:].tobytes():
+    data = path.read_bytes()  # not imread: it cannot open some unicode paths
+    if data.startswith(b"\xff\xd8") and not _jpeg_ends(data):
         raise ValueError(f"{path} is a truncated JPEG (no end marker); copy it again")  # OpenCV fills it with grey
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
         raise ValueError(f"{path} cannot be decoded: {error.err}") from error
     if image is None:
-        raise ValueError(f"{path} is not a readable image ({data.size} bytes)")
+        raise ValueError(f"{path} is not a readable image ({len(data)} bytes)")
     return np.asarray(image, np.uint8)
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether the JPEG has its end marker: not the one of an embedded thumbnail, and phones append films behind it."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xD9:
+        marker = data[at + 1]
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")  # a fill byte, or a segment
+        if marker == 0xDA:  # a scan: coded data up to a marker that is neither a stuffed zero nor a restart
+            while (at := data.find(b"\xff", at)) >= 0 and data[at + 1 : at + 2] in _IN_SCAN:
+                at += 2
+            if at < 0:
+                return False
+    return data[at : at + 2] == b"\xff\xd9"
+
+
+_IN_SCAN = frozenset(bytes([code]) for code in (0x00, *range(0xD0, 0xD8)))
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:

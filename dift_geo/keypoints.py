@@ -85,8 +85,12 @@ class Sift:
             return np.zeros((0, 128), np.float32)
         columns = zip(keypoints.xy.tolist(), keypoints.scale.tolist(), np.rad2deg(keypoints.angle).tolist())
         points = [cv2.KeyPoint(xy[0], xy[1], 2 * scale, angle, 0, self._octave(scale)) for xy, scale, angle in columns]
+        # OpenCV builds its pyramid from the finest octave asked for; a keypoint of octave -1 always asks for the doubled
+        # image, so that a descriptor equals `detectAndCompute`'s and never depends on the other keypoints.
+        points.append(cv2.KeyPoint(0, 0, self.sigma, 0, 0, self._octave(self.sigma / 2)))
         kept, sift = self._opencv().compute(_luma(image), points)
         assert len(kept) == len(points), "OpenCV dropped keypoints while describing"
+        sift = sift[:-1]
         return np.sqrt(sift / np.maximum(np.abs(sift).sum(1, keepdims=True), 1e-12)).astype(np.float32)
 
     def _octave(self, scale: float) -> int:
