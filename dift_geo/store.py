@@ -14,6 +14,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
@@ -45,6 +46,7 @@ class _Store(Generic[Key, Value]):
     """One HDF5 file and its shards; subclasses say how a value is laid out and where."""
 
     kind: str
+    marker: str  # the dataset whose presence makes a group a record: a folder of images is a group as well
 
     def __init__(self, path: str | Path, recipe: Mapping[str, Any] | None = None) -> None:
         """Open for reading, or with `recipe` for writing too.
@@ -54,15 +56,16 @@ class _Store(Generic[Key, Value]):
         """
         self.path = Path(path)
         self.shards = self.path.with_name(self.path.name + ".shards")
-        self._pending: dict[Key, Value] = {}
+        self._pending: dict[str, tuple[Key, Value]] = {}  # by group
         self._lock: IO[bytes] | None = None
-        self._open: dict[Path, h5py.File] = {}
+        self._open: list[h5py.File] = []  # the file and its shards, as they were at the first look
         if recipe is None and not self._files():
             raise FileNotFoundError(f"no {self.kind} at {self.path}")
         if recipe is not None:
             wanted = json.loads(json.dumps(recipe))
             self._take_lock()
             try:
+                self._clear_leftovers()
                 self._check(wanted)
             except BaseException:
                 self.close()
@@ -87,11 +90,12 @@ class _Store(Generic[Key, Value]):
             self.close()
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._pending or self._find(key) is not None
+        return self._waiting(key) is not None or self._find(key) is not None
 
     def __getitem__(self, key: Key) -> Value:
-        if key in self._pending:
-            return self._pending[key]
+        waiting = self._waiting(key)
+        if waiting is not None:
+            return waiting
         group = self._find(key)
         if group is None:
             raise KeyError(f"{key!r} is not in {self.path}")
@@ -101,10 +105,12 @@ class _Store(Generic[Key, Value]):
             raise StoreError(f"{self.path} holds {key!r} in another layout: {error}; expected hloc's") from error
 
     def __setitem__(self, key: Key, value: Value) -> None:
-        """Take a finished value; on disk after the next `flush`."""
-        if self._lock is None:
-            raise StoreError(f"{self.path} is open for reading; give a recipe to write")
-        self._pending[key] = value
+        """Take a finished value; on disk after the next `flush`. What is on disk is never replaced."""
+        self._need_lock()
+        self._waiting(key)
+        if self._find(key) is not None:
+            raise StoreError(f"{self.path} already holds {key!r}; delete the file to make it again")
+        self._pending[self._group(key)] = key, value
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -117,29 +123,31 @@ class _Store(Generic[Key, Value]):
         if not self._pending:
             return
         self.shards.mkdir(exist_ok=True)
-        name = uuid.uuid4().hex
-        part = self.shards / f"{name}.part"
-        with h5py.File(part, "w") as file:
+        with _published(self.shards / f"{uuid.uuid4().hex}.h5") as file:
             file.attrs["recipe"] = json.dumps(self._recipe, sort_keys=True)
-            for key, value in self._pending.items():
-                self._write(file.create_group(self._group(key)), value)
-        os.replace(part, self.shards / f"{name}.h5")
+            for name, (key, value) in self._pending.items():
+                group = file.require_group(name)  # it exists where an image has the name of another's folder
+                self._sign(group, key)
+                self._write(group, value)
         self._pending.clear()
+        self._close_files()
 
     def merge(self) -> None:
-        """Build the one file that other programs read from itself and all shards; then drop the shards."""
+        """Build the one file that other programs read from itself and all shards; then drop the shards.
+
+        A kill on the way costs nothing: the shards stay until the new file has its name, and copying them twice is harmless.
+        """
+        self._need_lock()
         self.flush()
-        shards = self._files()
-        if shards == [self.path]:
+        files = self._files()
+        if files == [self.path]:
             return
         self._close_files()
-        part = self.path.with_name(f"{self.path.name}.part")
-        with h5py.File(part, "w") as target:
+        with _published(self.path) as target:
             target.attrs["recipe"] = json.dumps(self._recipe, sort_keys=True)
-            for path in shards:
-                with h5py.File(path, "r") as source:
+            for path in files:
+                with _open_h5(path) as source:
                     _copy_groups(source, target)
-        os.replace(part, self.path)
         shutil.rmtree(self.shards, ignore_errors=True)
 
     def close(self) -> None:
@@ -147,13 +155,20 @@ class _Store(Generic[Key, Value]):
         self._close_files()
         if self._lock is not None:
             lock, self._lock = self._lock, None
-            os.unlink(lock.name)
+            Path(lock.name).unlink(missing_ok=True)  # while still held: nobody can have locked this very file
             lock.close()
 
     # inside
 
     def _group(self, key: Key) -> str:
         raise NotImplementedError
+
+    def _sign(self, group: h5py.Group, key: Key) -> None:
+        """Leave the key in a group whose name does not determine it."""
+
+    def _signed(self, group: h5py.Group) -> Key | None:
+        """The key that `_sign` left, if any."""
+        return None
 
     def _write(self, group: h5py.Group, value: Value) -> None:
         raise NotImplementedError
@@ -166,22 +181,30 @@ class _Store(Generic[Key, Value]):
         return ([self.path] if self.path.exists() else []) + shards
 
     def _opened(self) -> list[h5py.File]:
-        for path in self._files():
-            if path not in self._open:
-                self._open[path] = _open_h5(path)
-        return list(self._open.values())
+        if not self._open:
+            self._open = [_open_h5(path) for path in self._files()]
+        return self._open
 
     def _close_files(self) -> None:
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
+        while self._open:
+            self._open.pop().close()
 
     def _find(self, key: Key) -> h5py.Group | None:
         name = self._group(key)
         for file in self._opened():
-            if name in file:
+            if file.get(f"{name}/{self.marker}", getclass=True) is h5py.Dataset:
+                self._same(self._signed(file[name]), key)
                 return file[name]
         return None
+
+    def _waiting(self, key: Key) -> Value | None:
+        waiting, value = self._pending.get(self._group(key), (None, None))
+        self._same(waiting, key)
+        return value
+
+    def _same(self, found: Key | None, key: Key) -> None:
+        if found not in (None, key):
+            raise StoreError(f"{found} and {key} have the same place in {self.kind} files (hloc's layout); rename an image")
 
     def _read_recipe(self, path: Path) -> dict[str, Any] | None:
         with _open_h5(path) as file:
@@ -197,26 +220,45 @@ class _Store(Generic[Key, Value]):
                 lines = "; ".join(_difference(found, wanted))
                 raise RecipeError(f"{path} was made with other settings: {lines}. Delete it or choose another file")
 
+    def _need_lock(self) -> None:
+        if self._lock is None:
+            raise StoreError(f"{self.path} is open for reading; give a recipe to write")
+
     def _take_lock(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.path.with_name(self.path.name + ".lock").open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise StoreError(f"{self.path} is being written by another process; wait for it or choose another file") from None
-        self._lock = lock
+        path = self.path.with_name(self.path.name + ".lock")
+        while self._lock is None:
+            lock = path.open("wb")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                raise StoreError(
+                    f"{self.path} is being written by another process; wait for it or choose another file"
+                ) from None
+            if _is_at(lock, path):
+                self._lock = lock
+            else:
+                lock.close()  # its owner unlinked it between our open and our lock: take the next one
+
+    def _clear_leftovers(self) -> None:
+        """Remove what a killed writer left half written; the lock says nobody is writing it now."""
+        for part in (*self.shards.glob("*.part"), self.path.with_name(f"{self.path.name}.part")):
+            part.unlink(missing_ok=True)
 
 
 class FeatureStore(_Store[str, Features]):
     """Features by image name."""
 
     kind = "features"
+    marker = "keypoints"
 
     def __iter__(self) -> Iterator[str]:
-        names = set(self._pending)
+        names = {key for key, _ in self._pending.values()}
+        found: list[str] = []
         for file in self._opened():
-            file.visititems(lambda name, item: names.add(name.rsplit("/", 1)[0]) if name.endswith("/keypoints") else None)
+            file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        names.update(name.removesuffix("/keypoints") for name in found if name.endswith("/keypoints"))
         return iter(sorted(names))
 
     def _group(self, key: str) -> str:
@@ -246,6 +288,7 @@ class MatchStore(_Store[tuple[str, str], Matches]):
     """Matches by pair of image names; reading accepts either order, as hloc does."""
 
     kind = "matches"
+    marker = "matches0"
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         return super().__contains__(key) or super().__contains__(key[::-1])
@@ -259,17 +302,33 @@ class MatchStore(_Store[tuple[str, str], Matches]):
         return super().__getitem__(key)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        """The pairs as stored: names with dashes for slashes, which the file cannot tell apart."""
-        keys = {tuple(pair_key(*key).split("/")) for key in self._pending}
+        """The pairs; of files of other programs as stored, with dashes for slashes, which those cannot tell apart."""
+        keys = {key for key, _ in self._pending.values()}
         for file in self._opened():
-            keys |= {(name0, name1) for name0, group in file.items() for name1 in group}
-        return iter(sorted(keys))  # type: ignore[arg-type]
+            for name0, group in file.items():
+                keys |= {self._signed(record) or (name0, name1) for name1, record in group.items()}
+        return iter(sorted(keys))
 
     def _group(self, key: tuple[str, str]) -> str:
         return pair_key(*key)
 
+    def _sign(self, group: h5py.Group, key: tuple[str, str]) -> None:
+        group.attrs["names"] = list(key)
+
+    def _signed(self, group: h5py.Group) -> tuple[str, str] | None:
+        names = group.attrs.get("names")
+        return None if names is None else (str(names[0]), str(names[1]))
+
     def put(self, key: tuple[str, str], value: Matches, count0: int) -> None:
-        """Take the matches of a pair whose first image has `count0` keypoints."""
+        """Take the matches of a pair whose first image has `count0` keypoints.
+
+        Raises ValueError for an index beyond them or one that is matched twice: `matches0` has one place for each.
+        """
+        index0 = value.pairs[:, 0]
+        if len(index0) and not 0 <= index0.min() <= index0.max() < count0:
+            raise ValueError(f"matches of {key} use keypoint {index0.max()} of the first image, which has {count0}")
+        if len(np.unique(index0)) < len(index0):
+            raise ValueError(f"matches of {key} use a keypoint of the first image twice, expected one match for each")
         self[key] = _Counted(value.pairs, value.scores, count0)
 
     def _write(self, group: h5py.Group, value: Matches) -> None:
@@ -299,6 +358,33 @@ class _Counted(Matches):
         object.__setattr__(self, "count0", count0)
 
 
+@contextmanager
+def _published(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file that takes the name `path` once it is complete and on the disk; nothing of it stays otherwise."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with h5py.File(part, "w") as file:
+            yield file
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either, sometimes only on closing
+        part.unlink(missing_ok=True)
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{path} cannot be written ({error}); what was finished before is kept") from error
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def _open_h5(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
@@ -308,11 +394,9 @@ def _open_h5(path: Path) -> h5py.File:
 
 def _copy_groups(source: h5py.Group, target: h5py.Group) -> None:
     for name, item in source.items():
-        is_record = isinstance(item, h5py.Dataset) or any(isinstance(child, h5py.Dataset) for child in item.values())
-        if is_record or name not in target:
-            if name not in target:
-                source.copy(item, target, name)
-        else:
+        if name not in target:
+            source.copy(item, target, name)
+        elif isinstance(item, h5py.Group):
             _copy_groups(item, target[name])
 
 
