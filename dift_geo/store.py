@@ -29,6 +29,9 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
+MAX_SHARDS = 64  # all are held open while reading; many systems allow 1024 open files
+
+
 class StoreError(RuntimeError):
     """A file that is not what it should be, or that another process is writing."""
 
@@ -131,6 +134,8 @@ class _Store(Generic[Key, Value]):
                 self._write(group, value)
         self._pending.clear()
         self._close_files()
+        if len(self._files()) > MAX_SHARDS:
+            self.merge()
 
     def merge(self) -> None:
         """Build the one file that other programs read from itself and all shards; then drop the shards.
