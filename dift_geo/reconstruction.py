@@ -173,22 +173,43 @@ def verify_database(
     import pycolmap
 
     path = Path(path)
-    file = path.with_name("pairs.colmap.txt")
     options = pycolmap.TwoViewGeometryOptions()
     options.ransac.max_error, options.ransac.random_seed = max_error_px, seed
-    write_pairs(file, pairs)
+    file = path.with_name(f"{path.name}.pairs")
     try:
-        with _quiet():
+        with _numbered_images(path) as ids, _quiet():
+            write_pairs(file, [(str(ids[a]), str(ids[b])) for a, b in pairs])
             pycolmap.verify_matches(str(path), str(file), options)
     finally:
-        file.unlink()
+        file.unlink(missing_ok=True)
     with pycolmap.Database.open(str(path)) as database:
-        ids = {image.name: image.image_id for image in database.read_all_images()}
         geometries = [(ids[a], ids[b]) for a, b in pairs]
         return [
             len(database.read_two_view_geometry(a, b).inlier_matches) if database.exists_two_view_geometry(a, b) else 0
             for a, b in geometries
         ]
+
+
+@contextmanager
+def _numbered_images(path: Path) -> Iterator[dict[str, int]]:
+    """Image ids by name, while the images are named by their ids: COLMAP's pair files cannot hold names with spaces."""
+    import pycolmap
+
+    with pycolmap.Database.open(str(path)) as database:
+        images = database.read_all_images()
+        names = {image.image_id: image.name for image in images}
+
+        def rename(name_of: dict[int, str]) -> None:
+            for image in images:
+                image.name = name_of[image.image_id]
+                database.update_image(image)
+
+        rename({image_id: str(image_id) for image_id in names})
+    try:
+        yield {name: image_id for image_id, name in names.items()}
+    finally:
+        with pycolmap.Database.open(str(path)) as database:
+            rename(names)
 
 
 def map_database(

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Match two photos and draw what fits a homography.
 
-    python pipelines/match_pair.py a.jpg b.jpg matches.png --descriptor dift
+python pipelines/match_pair.py a.jpg b.jpg matches.png --descriptor dift
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Photos -> COLMAP model by several descriptors, one table: is diffusion worth it on your photos?
 
-    python pipelines/sfm.py photos/ out/ --descriptors rootsift dift dift+rootsift --camera-mode single
+python pipelines/sfm.py photos/ out/ --descriptors rootsift dift dift+rootsift --camera-mode single
 """
 
 from __future__ import annotations
