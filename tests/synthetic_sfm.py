@@ -59,8 +59,8 @@ def make_scene(folder: Path, views: int = 5, points: int = 150, wrong: int = 15,
     with MatchStore(folder / "matches.h5", {"scene": seed}) as store:
         for pair in pairs:
             index = np.arange(points)
-            wrong = random.permutation(points)[:wrong]
-            index[wrong] = np.roll(index[wrong], 1)
+            mistaken = random.permutation(points)[:wrong]
+            index[mistaken] = np.roll(index[mistaken], 1)
             store.put(pair, Matches(np.stack([np.arange(points), index], 1), np.ones(points)), points)
         store.merge()
     return Scene(images, folder / "features.h5", folder / "matches.h5", pairs, poses)
