@@ -44,7 +44,7 @@ class Calibration:
 def synthetic_view(image: NDArray[np.uint8], random: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Another view of (H, W, 3) RGB: (view of the same size, H_view_from_image).
 
-    Rotation within 35 degrees, scale 0.6 to 1.6, tilt by perspective, then gamma, contrast, channel gains, blur, noise and JPEG.
+    Rotation within 35 degrees, scale 0.6 to 1.6, tilt by perspective; then gamma, contrast, channel gains, blur, noise, JPEG.
     """
     h, w = image.shape[:2]
     centre = np.array([(w - 1) / 2, (h - 1) / 2])

@@ -22,6 +22,7 @@ from dift_geo.types import Features, Keypoints
 
 __all__ = ["DESCRIPTORS", "DETECTORS", "Describer", "Extractor", "build_extractor"]
 
+OWNER = {"rootsift": "sift", "superpoint": "superpoint"}  # descriptors that come with a detector
 VERSIONED = ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")  # their releases can move descriptors
 DETECTORS = ("sift", "superpoint")
 DESCRIPTORS = ("dift", "rootsift", "superpoint", "dift+rootsift")
@@ -88,8 +89,6 @@ def build_extractor(
     wanted = descriptor.split("+")
     upright = reading == "dense" and wanted == ["dift"]  # a second orientation would repeat the same dense descriptor
     found = _build_detector(detector, max_keypoints, upright, device)
-    if found.name != "sift" and "rootsift" in wanted:
-        raise ValueError(f"descriptor {descriptor!r} needs --detector sift, got {detector!r}")
     describers: list[Describer] = []
     for word in wanted:
         if word == "dift":
@@ -98,10 +97,10 @@ def build_extractor(
             model = load_backend(backend, device=device)
             chosen = config or replace(DiftConfig.default(model.name, reading), seed=seed)
             describers.append(Dift(model, found, chosen, Projection.load(projection) if projection else "auto", size))
-        elif hasattr(found, "describe"):
+        elif found.name == OWNER[word]:
             describers.append(found)  # type: ignore[arg-type]
         else:
-            raise ValueError(f"descriptor {word!r} does not come with --detector {detector}")
+            raise ValueError(f"descriptor {descriptor!r} needs --detector {OWNER[word]}, got {detector!r}")
     return Extractor(found, describers, size)
 
 

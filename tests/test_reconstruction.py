@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pycolmap
 import pytest
+from synthetic_sfm import FOCAL, SIZE_WH, make_scene, pose_errors_deg
 
 from dift_geo.images import write_image
 from dift_geo.reconstruction import (
@@ -21,7 +22,6 @@ from dift_geo.reconstruction import (
 )
 from dift_geo.store import FeatureStore, MatchStore
 from dift_geo.types import Matches
-from tests.synthetic_sfm import FOCAL, SIZE_WH, make_scene, pose_errors_deg
 
 
 @pytest.fixture(scope="module")

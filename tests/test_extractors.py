@@ -1,0 +1,50 @@
+"""From words to parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dift_geo.extractors import build_extractor
+from dift_geo.images import resize_longest
+
+
+def test_concatenation_is_the_mean_of_both_similarities(picture):
+    both, dift, sift = (
+        build_extractor(descriptor=word, max_keypoints=60, size=200).extract(picture, "x")
+        for word in ("dift+rootsift", "dift", "rootsift")
+    )
+    np.testing.assert_array_equal(both.keypoints.xy, dift.keypoints.xy)
+    similarity = (dift.descriptors @ dift.descriptors.T + sift.descriptors @ sift.descriptors.T) / 2
+    np.testing.assert_allclose(both.descriptors @ both.descriptors.T, similarity, atol=1e-5)
+
+
+def test_keypoints_come_in_the_frame_of_the_original(picture):
+    extractor = build_extractor(descriptor="rootsift", max_keypoints=60, size=200)
+    small = resize_longest(picture, 200)
+    direct = extractor.detector.detect(small)
+    found = extractor.extract(picture, "x").keypoints
+    factor = picture.shape[1] / small.shape[1], picture.shape[0] / small.shape[0]
+    np.testing.assert_allclose(found.xy, (direct.xy + 0.5) * factor - 0.5, atol=1e-4)
+    assert found.size_wh == (picture.shape[1], picture.shape[0])
+
+
+def test_dense_reading_has_one_keypoint_a_place(picture):
+    dense = build_extractor(reading="dense", max_keypoints=500).extract(picture, "x").keypoints
+    places = np.concatenate([dense.xy, dense.scale[:, None]], 1)
+    assert len(np.unique(places, axis=0)) == len(places)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"descriptor": "orb"}, "descriptor is 'orb', expected one of dift, rootsift"),
+        ({"detector": "fast"}, "detector is 'fast', expected one of sift"),
+        ({"descriptor": "superpoint"}, "needs --detector superpoint, got 'sift'"),
+        ({"backend": "sd9"}, "sd9"),
+        ({"max_keypoints": 0}, "max_keypoints is 0, expected at least 1"),
+    ],
+)
+def test_words_that_do_not_fit_are_told(words, message):
+    with pytest.raises((ValueError, OSError), match=message):
+        build_extractor(**words)
