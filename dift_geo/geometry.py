@@ -73,6 +73,8 @@ def estimate_homography(
 def _kornia(xy0, xy1, estimator, max_error_px, confidence, max_iterations, seed):  # type: ignore[no-untyped-def]
     from kornia.geometry.ransac import RANSAC
 
+    if len(xy0) == 4:  # kornia wants a fifth point to agree
+        return cv2.findHomography(xy0, xy1, 0)[0]
     ransac = RANSAC("homography", max_error_px, max_iter=max(1, max_iterations // 2048), confidence=confidence, seed=seed)
     H, _ = ransac(torch.from_numpy(xy0).float(), torch.from_numpy(xy1).float())
     return H.double().numpy() if bool(H.any()) else None  # kornia's "no model" is a matrix of zeros
