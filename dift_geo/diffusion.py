@@ -72,8 +72,8 @@ class DiftConfig:
         """The settings a backend is meant to run with: oriented for tiny, the noise-free dense map for the others."""
         if not backend_name.startswith("tiny"):
             return cls(reading=reading or "dense")
-        oriented = cls(reading="oriented", t=100, layers=(0, 1), grid=4)
-        return oriented if reading in (None, "oriented") else cls(reading="dense", t=100, layers=(0, 1, 2))
+        oriented = cls(reading="oriented", t=100, layers=(1,), grid=4)
+        return oriented if reading in (None, "oriented") else cls(reading="dense", t=100, layers=(1, 2))
 
     def recipe(self) -> dict[str, Any]:
         """What determines descriptors: everything but the batch size."""
