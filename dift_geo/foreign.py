@@ -1,0 +1,135 @@
+"""Features that other programs wrote: the DIFT release's files, keypoint lists, hloc's HDF5.
+
+Gives them as `Features` and `Keypoints` by image name. Knows nothing of scoring.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dift_geo.extractors import Describer
+from dift_geo.images import read_image
+from dift_geo.store import FeatureStore
+from dift_geo.types import Features, Keypoints
+
+__all__ = ["AtKeypoints", "ForeignFeatures", "read_keypoint_file", "read_npz_features", "squared_distance_rows"]
+
+
+@dataclass(frozen=True)
+class ForeignFeatures:
+    """Features below `path` for the images below `images`, by image name (`v_wall/1.png`).
+
+    path: a folder in the layout of the DIFT release and of D2-Net (`v_wall/1.ppm.dift_sd`, npz with keypoints and
+    descriptors; the image extension in the file name may differ from ours), or an HDF5 file of hloc.
+    """
+
+    path: Path
+    images: Path
+
+    def __getitem__(self, name: str) -> Features:
+        """Raises KeyError when there is no file for this image, ValueError when it is none of the two layouts."""
+        if self.path.is_dir():
+            return read_npz_features(self._npz_file(name), image_size_wh(self.images / name))
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no features at {self.path}; expected a folder of npz files or an HDF5 file of hloc")
+        with FeatureStore(self.path) as store:
+            stem = str(PurePosixPath(name).with_suffix(""))
+            found = next((key for key in store if key in (name, stem) or str(PurePosixPath(key).with_suffix("")) == stem), None)
+            if found is None:
+                raise KeyError(f"{self.path} has no features for {name}")
+            return store[found]
+
+    def _npz_file(self, name: str) -> Path:
+        sequence, file = PurePosixPath(name).parent.as_posix(), PurePosixPath(name)
+        found = sorted((self.path / sequence).glob(f"{file.stem}.*"))
+        if len(found) != 1:
+            what = "no file" if not found else f"{len(found)} files ({', '.join(path.name for path in found[:3])})"
+            raise KeyError(f"{what} {sequence}/{file.stem}.* in {self.path}; expected one, like {file.name}.dift_sd")
+        return found[0]
+
+    def recipe(self) -> dict[str, Any]:
+        """Where they come from: all that is known about them."""
+        return {"foreign": str(self.path)}
+
+
+def image_size_wh(path: Path) -> tuple[int, int]:
+    """(w, h) of an image file."""
+    h, w = read_image(path).shape[:2]
+    return w, h
+
+
+def read_npz_features(path: str | Path, size_wh: tuple[int, int]) -> Features:
+    """An npz of `keypoints` (N, 2 or more), `descriptors` (N, D) and perhaps `scores`, as DIFT and D2-Net write.
+
+    Repeated keypoints count once and come sorted, as in the DIFT evaluation. Descriptors are left as they are.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            xy, descriptors = file["keypoints"], file["descriptors"]
+            scores = file["scores"].ravel() if "scores" in file else np.zeros(0)
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no npz with keypoints and descriptors: {error}") from error
+    xy = xy.reshape(len(xy), -1)[:, :2] if len(xy) else np.zeros((0, 2))
+    if len(descriptors) != len(xy):
+        raise ValueError(f"{path} holds {len(xy)} keypoints and {len(descriptors)} descriptors, expected as many")
+    xy, first = np.unique(xy, return_index=True, axis=0)
+    scores = scores[first] if len(scores) == len(descriptors) else np.ones(len(first))
+    return Features(Keypoints(xy.astype(np.float32), scores, size_wh), descriptors[first].reshape(len(first), -1))
+
+
+def read_keypoint_file(path: str | Path) -> NDArray[np.float32]:
+    """A text file of `x y` lines (`v_wall-1.kp` of the DIFT release): (N, 2) float32. An empty file gives none."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no keypoints at {path}")
+    try:
+        rows = [
+            [float(word) for word in line.split()[:2]] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+        return np.array(rows, np.float32).reshape(-1, 2)
+    except ValueError as error:
+        raise ValueError(f"{path} is no list of `x y` lines: {error}") from None
+
+
+@dataclass(frozen=True)
+class AtKeypoints:
+    """Describes at keypoints read from files `SEQUENCE-INDEX.kp` in `folder`: the DIFT release's way of using SuperPoint.
+
+    They are pixels of the original image, in its frame.
+    """
+
+    describer: Describer
+    folder: Path
+
+    def extract_resized(self, image: NDArray[np.uint8], name: str, original_wh: tuple[int, int]) -> Features:
+        """Features in the frame of `image`, (H, W, 3) uint8 RGB, whose original had the size `original_wh`."""
+        file = PurePosixPath(name)
+        xy = np.unique(read_keypoint_file(self.folder / f"{file.parent.as_posix()}-{file.stem}.kp"), axis=0)
+        h, w = image.shape[:2]
+        keypoints = Keypoints(xy, np.ones(len(xy), np.float32), original_wh).resized_to((w, h))
+        return Features(keypoints, self.describer.describe(image, keypoints, name))
+
+    def extract(self, image: NDArray[np.uint8], name: str) -> Features:
+        """The same for an image at its original size."""
+        return self.extract_resized(image, name, (image.shape[1], image.shape[0]))
+
+    def recipe(self) -> dict[str, Any]:
+        return {"keypoint files": str(self.folder), "descriptors": [self.describer.recipe()]}
+
+
+def squared_distance_rows(descriptors0: NDArray, descriptors1: NDArray) -> tuple[NDArray, NDArray]:
+    """Rows whose inner products are minus the squared Euclidean distances of the given rows.
+
+    So a matcher that takes the largest product finds nearest neighbours of descriptors that are not of unit length, as
+    DIFT's evaluation does for its ADM features: -|a - b|^2 = (2a, -|a|^2, -1) . (b, 1, |b|^2).
+    """
+    a, b = np.asarray(descriptors0, np.float32), np.asarray(descriptors1, np.float32)
+    square0, square1 = (a**2).sum(1, keepdims=True), (b**2).sum(1, keepdims=True)
+    left = np.concatenate([2 * a, -square0, -np.ones_like(square0)], 1)
+    return left, np.concatenate([b, np.ones_like(square1), square1], 1)
