@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.extractors import Describer
-from dift_geo.images import read_image
+from dift_geo.images import EXTENSIONS, read_image
 from dift_geo.store import FeatureStore
 from dift_geo.types import Features, Keypoints
 
@@ -33,29 +34,34 @@ class ForeignFeatures:
     images: Path
 
     def __getitem__(self, name: str) -> Features:
-        """Raises KeyError when there is no file for this image, ValueError when it is none of the two layouts."""
-        if self.path.is_dir():
-            return read_npz_features(self._npz_file(name), image_size_wh(self.images / name))
-        if not self.path.is_file():
-            raise FileNotFoundError(f"no features at {self.path}; expected a folder of npz files or an HDF5 file of hloc")
-        with FeatureStore(self.path) as store:
-            stem = str(PurePosixPath(name).with_suffix(""))
-            found = next((key for key in store if key in (name, stem) or str(PurePosixPath(key).with_suffix("")) == stem), None)
-            if found is None:
-                raise KeyError(f"{self.path} has no features for {name}")
-            return store[found]
+        """Raises KeyError when there are none for this image, ValueError when the file is none of the two layouts."""
+        place = self.locate(name)
+        return self._store[place] if isinstance(place, str) else read_npz_features(place, image_size_wh(self.images / name))
 
-    def _npz_file(self, name: str) -> Path:
-        sequence, file = PurePosixPath(name).parent.as_posix(), PurePosixPath(name)
-        found = sorted((self.path / sequence).glob(f"{file.stem}.*"))
+    def locate(self, name: str) -> Path | str:
+        """The npz file, or the group of the HDF5 file, that belongs to an image. Raises KeyError when there is none."""
+        image = PurePosixPath(name)
+        if not self.path.is_dir():
+            place = self._group_by_stem.get(image.with_suffix("").as_posix())
+            if place is None:
+                raise KeyError(f"{self.path} has no features for {name}")
+            return place
+        beside = (self.path / image.parent).glob(f"{image.stem}.*")  # D2-Net keeps them next to the images
+        found = sorted(path for path in beside if path.suffix.lower() not in EXTENSIONS)
         if len(found) != 1:
             what = "no file" if not found else f"{len(found)} files ({', '.join(path.name for path in found[:3])})"
-            raise KeyError(f"{what} {sequence}/{file.stem}.* in {self.path}; expected one, like {file.name}.dift_sd")
+            raise KeyError(f"{what} {image.parent}/{image.stem}.* in {self.path}; expected one, like {image.name}.dift_sd")
         return found[0]
 
-    def recipe(self) -> dict[str, Any]:
-        """Where they come from: all that is known about them."""
-        return {"foreign": str(self.path)}
+    @cached_property
+    def _store(self) -> FeatureStore:
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no features at {self.path}; expected a folder of npz files or an HDF5 file of hloc")
+        return FeatureStore(self.path)
+
+    @cached_property
+    def _group_by_stem(self) -> dict[str, str]:
+        return {PurePosixPath(name).with_suffix("").as_posix(): name for name in self._store}
 
 
 def image_size_wh(path: Path) -> tuple[int, int]:
@@ -78,9 +84,9 @@ def read_npz_features(path: str | Path, size_wh: tuple[int, int]) -> Features:
     xy = xy.reshape(len(xy), -1)[:, :2] if len(xy) else np.zeros((0, 2))
     if len(descriptors) != len(xy):
         raise ValueError(f"{path} holds {len(xy)} keypoints and {len(descriptors)} descriptors, expected as many")
-    xy, first = np.unique(xy, return_index=True, axis=0)
-    scores = scores[first] if len(scores) == len(descriptors) else np.ones(len(first))
-    return Features(Keypoints(xy.astype(np.float32), scores, size_wh), descriptors[first].reshape(len(first), -1))
+    xy, first = np.unique(xy.astype(np.float32), return_index=True, axis=0)
+    weights = scores[first] if len(scores) == len(descriptors) else np.ones(len(first))
+    return Features(Keypoints(xy, weights.astype(np.float32), size_wh), descriptors[first].reshape(len(first), -1))
 
 
 def read_keypoint_file(path: str | Path) -> NDArray[np.float32]:
