@@ -21,14 +21,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.benchmark_data import Benchmark
-from dift_geo.foreign import ForeignFeatures, squared_distance_rows
+from dift_geo.extractors import build_extractor
+from dift_geo.foreign import AtKeypoints, ForeignFeatures, squared_distance_rows
 from dift_geo.matching import match_mutual_nn
 from dift_geo.pipeline import extract_images, match_pairs
 from dift_geo.protocols import Protocol, short_side_wh
 from dift_geo.store import FeatureStore, MatchStore
 from dift_geo.types import Features, Matches
 
-__all__ = ["AnyMethod", "ForeignMethod", "Method", "Prepared", "ShortSide", "StoredMethod", "resize_to"]
+__all__ = [
+    "AnyMethod",
+    "ForeignMethod",
+    "Method",
+    "Prepared",
+    "ShortSide",
+    "StoredMethod",
+    "method_from_words",
+    "resize_to",
+    "stored_methods",
+]
 
 Names = tuple[str, str]
 
@@ -157,6 +168,45 @@ class ForeignMethod:
     def _recipe(self) -> dict[str, Any]:
         matching = {"name": "mutual-nn", "metric": self.metric, "ratio": self.ratio}
         return {"features": {"foreign": str(self.features)}, "matches": matching if self.matches is None else str(self.matches)}
+
+
+def method_from_words(words: str, defaults: Mapping[str, Any], keypoints: Path | None = None) -> Method:
+    """`NAME` or `NAME:flag=value,flag=value`: our own method with flags of `build_extractor`, or ratio and min_similarity.
+
+    defaults: flags that are not named. keypoints: folder of keypoint files to describe at, instead of a detector.
+    Raises ValueError for an unknown flag.
+    """
+    name, _, rest = words.partition(":")
+    flags = dict(defaults)
+    for word in filter(None, rest.split(",")):
+        flag, _, value = word.partition("=")
+        flag = flag.strip().removeprefix("--").replace("-", "_")
+        if flag not in flags or not value:
+            raise ValueError(f"method {words!r} has {word!r}, expected flag=value with one of {', '.join(sorted(flags))}")
+        flags[flag] = _NUMBERS.get(flag, str)(value)
+    matcher = {flag: flags.pop(flag) for flag in ("ratio", "min_similarity")}
+    extractor: Extracts = build_extractor(**flags)
+    if keypoints is not None:
+        extractor = AtKeypoints(extractor.describers, keypoints)  # type: ignore[attr-defined]
+    return Method(name, extractor, **matcher)
+
+
+_NUMBERS = {"max_keypoints": int, "size": int, "seed": int, "ratio": float, "min_similarity": float}
+
+
+def stored_methods(out: str | Path) -> list[StoredMethod]:
+    """The methods of an earlier run into `out` whose stores are still there: metrics again, without any network."""
+    path = Path(out) / "results.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no results.json in {out}; --cached needs the folder of a finished `dift-geo evaluate`")
+    methods = json.loads(path.read_text(encoding="utf-8"))["recipe"]["methods"]
+    found = {name: [Path(file) for file in recipe["stores"]] for name, recipe in methods.items() if "stores" in recipe}
+    gone = [str(file) for files in found.values() for file in files if not file.is_file()]
+    if gone or not found:
+        raise FileNotFoundError(
+            f"the stores of {out} are not there: {', '.join(gone) or 'none was kept'}; run without --cached"
+        )
+    return [StoredMethod(name, *files) for name, files in found.items()]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ __all__ = ["Report", "compare_runs", "group_sequences", "versions"]
 
 PACKAGES = ("dift-geo", "torch", "kornia", "numpy", "opencv-python-headless", "pycolmap", "poselib", "diffusers", "h5py")
 
+FEW_SEQUENCES = "With so few sequences the intervals are rough and rather too narrow: they show the spread, not more."
+
 
 def versions() -> dict[str, str]:
     """Versions of everything that can move a number."""
@@ -120,6 +122,7 @@ class Report:
             f"{robust.max_error_px:g} px. Shares in per cent with 95 % intervals over sequences "
             f"({self.draws} resamples, seed {self.seed}).",
             "",
+            *([FEW_SEQUENCES, ""] if r["sequences"] < 10 else []),
         ]
         for group in self.groups:
             lines += self._group_table(group)

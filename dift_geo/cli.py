@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"dift-geo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_reconstruct, _add_extract, _add_pairs, _add_match, _add_homography, _add_calibrate):
+    for add in (_add_reconstruct, _add_extract, _add_pairs, _add_match, _add_homography, _add_calibrate, _add_evaluate):
         add(commands)
     return parser
 
@@ -39,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="dift-geo: %(message)s", level=logging.WARNING)
     options.pop("command")
     run = options.pop("run")
+    if "command_line" in options:  # commands that keep it in their results
+        options["command_line"] = shlex.join(["dift-geo", *(sys.argv[1:] if argv is None else argv)])
     try:
         return int(run(**options) or 0)
     except KeyboardInterrupt:
@@ -294,6 +297,124 @@ def _calibrate(images: Path, out: Path, dim: int, views: int, **options: Any) ->
         f"fitted on {result.pairs} pairs; on {result.held_back} held-back views MMA@3px "
         f"{100 * result.mma_before:.1f} % raw -> {100 * result.mma_after:.1f} % projected -> {out}"
     )
+
+
+# evaluate
+
+
+def _add_evaluate(commands: Any) -> None:
+    from dift_geo.geometry import Estimator
+    from dift_geo.protocols import PROTOCOLS
+
+    parser = _command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "HPatches-layout folders -> tables, JSON, pictures",
+        "dift-geo evaluate hpatches/ out/ --protocol gluefactory --method tiny --method rootsift:descriptor=rootsift",
+    )
+    parser.add_argument("dataset", type=Path, nargs="?", help="folder of sequences: images 1 to 6 and H_1_2 to H_1_6")
+    parser.add_argument("out", type=Path, nargs="?", help="gets results.json, results.md, pairs.csv, pictures/, cache/")
+    parser.add_argument("--protocol", choices=tuple(PROTOCOLS), default="dift", help="whose definitions")
+    _add_extractor_flags(parser)
+    parser.set_defaults(size=None, max_keypoints=None, command_line="")
+    _add_match_flags(parser)
+    rows = parser.add_argument_group("rows of the tables (default: one method, from the flags above)")
+    rows.add_argument("--method", action="append", default=[], metavar="NAME[:FLAG=VALUE,...]", help="flags above, but for one")
+    rows.add_argument("--features", action="append", default=[], metavar="NAME=PATH", help="DIFT's npz files or hloc's HDF5")
+    rows.add_argument("--matches", action="append", default=[], metavar="NAME=FILE", help="hloc's, for features of that NAME")
+    rows.add_argument("--metric", choices=("cosine", "l2"), default="cosine", help="to match foreign features by")
+    rows.add_argument("--keypoints", type=Path, metavar="DIR", help="describe at SEQUENCE-K.kp files, detect nothing")
+    rows.add_argument("--cached", action="store_true", help="score the stores of the last run into OUT again, load no network")
+    scoring = parser.add_argument_group("scoring")
+    scoring.add_argument("--estimator", choices=get_args(Estimator), help="default: the protocol's")
+    scoring.add_argument("--max-error", type=float, metavar="PX", help="inlier threshold; default: the protocol's")
+    scoring.add_argument("--sequences", nargs="+", metavar="NAME", help="only these; patterns like 'v_*' work")
+    scoring.add_argument("--include-large", action="store_true", help="also the eight sequences that protocols leave out")
+    scoring.add_argument("--group", action="append", default=[], metavar="NAME=SEQ,SEQ", help="a table for these sequences")
+    scoring.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples behind the intervals")
+    scoring.add_argument("--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method")
+    scoring.add_argument("--cache", type=Path, metavar="DIR", help="feature and match stores; default OUT/cache")
+    scoring.add_argument(
+        "--compare", nargs="+", type=Path, metavar="OUT", help="put finished runs side by side; evaluate nothing"
+    )
+    scoring.add_argument("--download", nargs="?", const="", metavar="URL", help="fetch HPatches into DATASET first")
+    scoring.add_argument("--sha256", metavar="HEX", help="checksum of the download, if the server names none")
+
+
+def _evaluate(
+    dataset: Path | None, out: Path | None, compare: list[Path] | None, download: str | None, sha256: str | None,
+    **options: Any,
+) -> int:  # fmt: skip
+    if compare:
+        return _compare(compare, dataset)
+    if dataset is None or (out is None and download is None):
+        raise ValueError("evaluate needs DATASET and OUT (or --compare OUT OUT)")
+    if download is not None:
+        from dift_geo.benchmark_download import HPATCHES_URL, download_hpatches
+
+        large = options["include_large"]
+        print(download_hpatches(dataset, url=download or HPATCHES_URL, sha256=sha256, include_large=large))
+    return 0 if out is None else _evaluate_methods(dataset, out, **options)
+
+
+def _evaluate_methods(
+    dataset: Path, out: Path, protocol: str, method: list[str], features: list[str], matches: list[str], metric: Any,
+    keypoints: Path | None, cached: bool, estimator: Any, max_error: float | None, sequences: list[str] | None,
+    include_large: bool, group: list[str], bootstrap: int, pictures: int, cache: Path | None,
+    command_line: str, **flags: Any,
+) -> int:  # fmt: skip
+    from dift_geo.benchmark_data import read_benchmark
+    from dift_geo.benchmark_methods import AnyMethod, ForeignMethod, method_from_words, stored_methods
+    from dift_geo.evaluation import evaluate
+    from dift_geo.protocols import protocol_named
+
+    chosen = protocol_named(protocol).with_estimator(estimator, max_error)
+    benchmark = read_benchmark(dataset, sequences=sequences, include_large=include_large)
+    flags["max_keypoints"] = flags["max_keypoints"] or chosen.max_keypoints
+    given = dict(_named(text) for text in matches)
+    rows: list[AnyMethod] = []
+    if cached:
+        rows += stored_methods(out)
+    elif method or not features:
+        rows += [method_from_words(words, flags, keypoints) for words in method or [_name_of(flags)]]
+    for name, path in (_named(text) for text in features):
+        file = given.pop(name, None)
+        rows.append(ForeignMethod(name, Path(path), None if file is None else Path(file), metric, flags["ratio"]))
+    if given:
+        raise ValueError(f"--matches names {', '.join(given)}, which no --features names")
+    groups = {name: value.split(",") for name, value in (_named(text) for text in group)}
+    report = evaluate(
+        benchmark, out, rows, chosen, cache=cache, groups=groups, seed=flags["seed"], draws=bootstrap, pictures=pictures,
+        device=flags["device"], command=command_line,
+    )  # fmt: skip
+    print(report.markdown())
+    for problem in report.results["problems"]:
+        print(f"dift-geo: left out: {problem}", file=sys.stderr)
+    return SKIPPED_SOME if report.results["problems"] else 0
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not name or not sign or not value:
+        raise ValueError(f"got {text!r}, expected NAME=VALUE")
+    return name, value
+
+
+def _name_of(flags: dict[str, Any]) -> str:
+    """What to call the one method that the flags describe: tiny, tiny-dense, rootsift, tiny+rootsift."""
+    backend = Path(flags["backend"]).name + (f"-{flags['reading']}" if flags["reading"] else "")
+    return str(flags["descriptor"]).replace("dift", backend)
+
+
+def _compare(outs: list[Path], to: Path | None) -> int:
+    from dift_geo.benchmark_report import compare_runs
+
+    report = compare_runs(outs)
+    if to is not None:
+        report.save(to)
+    print(report.markdown())
+    return 0
 
 
 if __name__ == "__main__":

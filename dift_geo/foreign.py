@@ -6,6 +6,7 @@ Gives them as `Features` and `Keypoints` by image name. Knows nothing of scoring
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -110,7 +111,7 @@ class AtKeypoints:
     They are pixels of the original image, in its frame.
     """
 
-    describer: Describer
+    describers: Sequence[Describer]
     folder: Path
 
     def extract_resized(self, image: NDArray[np.uint8], name: str, original_wh: tuple[int, int]) -> Features:
@@ -119,14 +120,15 @@ class AtKeypoints:
         xy = np.unique(read_keypoint_file(self.folder / f"{file.parent.as_posix()}-{file.stem}.kp"), axis=0)
         h, w = image.shape[:2]
         keypoints = Keypoints(xy, np.ones(len(xy), np.float32), original_wh).resized_to((w, h))
-        return Features(keypoints, self.describer.describe(image, keypoints, name))
+        parts = [describer.describe(image, keypoints, name) for describer in self.describers]
+        return Features(keypoints, np.concatenate(parts, 1) / np.float32(np.sqrt(len(parts))))
 
     def extract(self, image: NDArray[np.uint8], name: str) -> Features:
         """The same for an image at its original size."""
         return self.extract_resized(image, name, (image.shape[1], image.shape[0]))
 
     def recipe(self) -> dict[str, Any]:
-        return {"keypoint files": str(self.folder), "descriptors": [self.describer.recipe()]}
+        return {"keypoint files": str(self.folder), "descriptors": [describer.recipe() for describer in self.describers]}
 
 
 def squared_distance_rows(descriptors0: NDArray, descriptors1: NDArray) -> tuple[NDArray, NDArray]:
