@@ -253,6 +253,8 @@ class _OnDemand:
 
     def __getitem__(self, names: Names) -> Matches:
         rows0, rows1 = (self.features[name].descriptors for name in names)
+        if not len(rows0) or not len(rows1):  # an empty file need not know the dimension
+            return Matches(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
         if self.method.metric == "l2":
             rows0, rows1 = squared_distance_rows(rows0, rows1)
         else:

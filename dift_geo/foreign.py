@@ -83,11 +83,13 @@ def read_npz_features(path: str | Path, size_wh: tuple[int, int]) -> Features:
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no npz with keypoints and descriptors: {error}") from error
     xy = xy.reshape(len(xy), -1)[:, :2] if len(xy) else np.zeros((0, 2))
-    if len(descriptors) != len(xy):
-        raise ValueError(f"{path} holds {len(xy)} keypoints and {len(descriptors)} descriptors, expected as many")
+    if len(descriptors) != len(xy) or descriptors.ndim != 2:
+        raise ValueError(
+            f"{path} holds {len(xy)} keypoints and descriptors of shape {descriptors.shape}, expected (N, D) for N keypoints"
+        )
     xy, first = np.unique(xy.astype(np.float32), return_index=True, axis=0)
     weights = scores[first] if len(scores) == len(descriptors) else np.ones(len(first))
-    return Features(Keypoints(xy, weights.astype(np.float32), size_wh), descriptors[first].reshape(len(first), -1))
+    return Features(Keypoints(xy, weights.astype(np.float32), size_wh), descriptors[first])
 
 
 def read_keypoint_file(path: str | Path) -> NDArray[np.float32]:
