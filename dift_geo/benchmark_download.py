@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import re
 import shutil
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -24,6 +25,7 @@ __all__ = ["HPATCHES_SEQUENCES", "HPATCHES_URL", "download_hpatches", "missing_f
 # The address of the paper (icvl.ee.ic.ac.uk) is dead; this is the authors' present one (glue-factory pull request 129).
 HPATCHES_URL = "https://huggingface.co/datasets/vbalnt/hpatches/resolve/main/hpatches-sequences-release.zip"
 ATTEMPTS = 5
+PAUSE_SECONDS = 2.0  # before the second attempt, doubled before each further one
 CHUNK = 1 << 20
 
 _ILLUMINATION = """
@@ -96,7 +98,9 @@ def _fetch(url: str, archive: Path, sha256: str | None) -> None:
     """Download to `archive` by way of a `.part` file, from its end where there is one."""
     part = archive.with_name(archive.name + ".part")
     problem = ""
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
         try:
             length, named = _fetch_rest(url, part)
         except (OSError, http.client.HTTPException) as error:

@@ -351,10 +351,15 @@ def _evaluate(
     if dataset is None or (out is None and download is None):
         raise ValueError("evaluate needs DATASET and OUT (or --compare OUT OUT)")
     if download is not None:
-        from dift_geo.benchmark_download import HPATCHES_URL, download_hpatches
+        from dift_geo.benchmark_download import HPATCHES_URL, download_hpatches, missing_files
 
         large = options["include_large"]
         print(download_hpatches(dataset, url=download or HPATCHES_URL, sha256=sha256, include_large=large))
+        missing = missing_files(dataset, large)
+        if missing:
+            print(f"{len(missing)} sequences are incomplete:")
+        for sequence, gone in missing.items():
+            print(f"  {sequence}: {'all' if len(gone) == 11 else ', '.join(gone)}")
     return 0 if out is None else _evaluate_methods(dataset, out, **options)
 
 

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""All baselines under all four protocols on one folder in HPatches layout.
+
+    python pipelines/hpatches.py hpatches/ out/
+    python pipelines/hpatches.py planar/ out/ --group oxford=v_wall,v_bark,i_leuven,i_bikes --fit-random photos/
+
+Methods: RootSIFT, the embedded diffusion model in both readings, it joined with RootSIFT, the same network with random
+weights, and SuperPoint where its weights are. Random weights get a projection of their own, fitted on the photos of
+--fit-random in the same way as the shipped one; without photos their raw descriptors are scored.
+Writes OUT/PROTOCOL/ for each protocol and OUT/summary.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from dift_geo.backends.tiny import Tiny
+from dift_geo.benchmark_data import read_benchmark
+from dift_geo.calibration import calibrate
+from dift_geo.diffusion import Dift, DiftConfig
+from dift_geo.evaluation import Method, evaluate
+from dift_geo.extractors import Extractor, build_extractor
+from dift_geo.keypoints import Sift
+from dift_geo.projection import Projection
+from dift_geo.protocols import PROTOCOLS
+
+BASELINES = {
+    "rootsift": {"descriptor": "rootsift"},
+    "tiny": {"descriptor": "dift"},
+    "tiny+rootsift": {"descriptor": "dift+rootsift"},
+    "tiny-dense": {"descriptor": "dift", "reading": "dense"},
+    "superpoint": {"detector": "superpoint", "descriptor": "superpoint"},
+    "tiny-superpoint": {"detector": "superpoint", "descriptor": "dift", "reading": "dense"},
+}
+METHODS = (*BASELINES, "tiny-random")
+
+
+def random_extractor(max_keypoints: int, size: int | None, projection: Projection | None) -> Extractor:
+    """The shipped architecture with random weights."""
+    sift = Sift(max_keypoints)
+    return Extractor(sift, [Dift(Tiny(random_seed=0), sift, DiftConfig.default("tiny"), projection, size)], size)
+
+
+def build_methods(names: list[str], max_keypoints: int, size: int | None, random_projection: Projection | None) -> list[Method]:
+    """The baselines of these names; one whose weights are not there is left out with a line that says so."""
+    methods = []
+    for name in names:
+        try:
+            if name == "tiny-random":
+                extractor = random_extractor(max_keypoints, size, random_projection)
+            else:
+                extractor = build_extractor(max_keypoints=max_keypoints, size=size, **BASELINES[name])
+        except (OSError, ValueError, ImportError) as error:
+            print(f"{name} is left out: {' '.join(str(error).split())}")
+            continue
+        methods.append(Method(name, extractor))
+    return methods
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--protocols", nargs="+", choices=tuple(PROTOCOLS), default=list(PROTOCOLS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--group", action="append", default=[], metavar="NAME=SEQ,SEQ", help="a table for these sequences")
+    parser.add_argument("--fit-random", type=Path, metavar="PHOTOS", help="fit the projection of the random network on these")
+    parser.add_argument("--max-keypoints", type=int, help="default: the protocol's")
+    parser.add_argument("--size", type=int, help="longest side that networks and detectors see; default: all of it")
+    parser.add_argument("--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method")
+    parser.add_argument("--bootstrap", type=int, default=1000, metavar="N")
+    options = parser.parse_args(argv)
+
+    benchmark = read_benchmark(options.dataset)
+    groups = {name: names.split(",") for name, names in (text.split("=", 1) for text in options.group)}
+    random_projection = None
+    if options.fit_random and "tiny-random" in options.methods:
+        random_projection = calibrate(options.fit_random, random_extractor(1000, 640, None)).projection
+    summary = []
+    for name in options.protocols:
+        protocol = PROTOCOLS[name]
+        keypoints = options.max_keypoints or protocol.max_keypoints
+        methods = build_methods(options.methods, keypoints, options.size, random_projection)
+        report = evaluate(
+            benchmark, options.out / name, methods, protocol, cache=options.out / "cache", groups=groups,
+            draws=options.bootstrap, pictures=options.pictures,
+        )  # fmt: skip
+        print(report.markdown())
+        summary.append(report.markdown())
+    (options.out / "summary.md").write_text("\n".join(summary), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
