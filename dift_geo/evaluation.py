@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dift_geo.benchmark_data import Benchmark, Pair
-from dift_geo.benchmark_methods import AnyMethod, ForeignMethod, Method, Prepared, StoredMethod, resize_to
+from dift_geo.benchmark_methods import AnyMethod, Prepared, resize_to
 from dift_geo.benchmark_pictures import save_pairs, save_pictures
 from dift_geo.benchmark_report import Report, group_sequences, versions
 from dift_geo.images import read_image
@@ -38,7 +38,7 @@ from dift_geo.protocols import (
 from dift_geo.scores import ScoreTable
 from dift_geo.viz import plot_matches
 
-__all__ = ["ForeignMethod", "Method", "StoredMethod", "evaluate", "score_pairs"]
+__all__ = ["evaluate", "pair_frame", "score_pairs", "usable_pairs"]
 
 logger = logging.getLogger(__name__)
 

@@ -15,15 +15,17 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from dift_geo.benchmark_data import read_benchmark
+from dift_geo.benchmark_methods import Method
 from dift_geo.benchmark_report import versions
 from dift_geo.calibration import synthetic_view
-from dift_geo.evaluation import Method, pair_frame, usable_pairs
+from dift_geo.evaluation import pair_frame, usable_pairs
 from dift_geo.extractors import build_extractor
 from dift_geo.geometry import warp_points
 from dift_geo.protocols import Frame, PairScore, Ransac, protocol_named, score
@@ -91,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
         inliers = [score(f, protocol_named("mma"), sequence="", index=0, scores=s) for f, s in real]
         shares = [r.correct[2] / max(r.matches, 1) for r in inliers]
         settings["real, all"] = real
-        for low, high in zip(BANDS, BANDS[1:]):
+        for low, high in pairwise(BANDS):
             chosen = [frame for frame, share in zip(real, shares) if low <= share < high]
             if chosen:
                 settings[f"real, {low:.0%} to {min(high, 1):.0%}"] = chosen

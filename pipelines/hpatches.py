@@ -17,9 +17,10 @@ from pathlib import Path
 
 from dift_geo.backends.tiny import Tiny
 from dift_geo.benchmark_data import read_benchmark
+from dift_geo.benchmark_methods import Method
 from dift_geo.calibration import calibrate
 from dift_geo.diffusion import Dift, DiftConfig
-from dift_geo.evaluation import Method, evaluate
+from dift_geo.evaluation import evaluate
 from dift_geo.extractors import Extractor, build_extractor
 from dift_geo.keypoints import Sift
 from dift_geo.projection import Projection
@@ -36,10 +37,9 @@ BASELINES = {
 METHODS = (*BASELINES, "tiny-random")
 
 
-def random_extractor(max_keypoints: int, size: int | None, projection: Projection | None) -> Extractor:
+def random_tiny(max_keypoints: int, size: int | None, projection: Projection | None) -> Dift:
     """The shipped architecture with random weights."""
-    sift = Sift(max_keypoints)
-    return Extractor(sift, [Dift(Tiny(random_seed=0), sift, DiftConfig.default("tiny"), projection, size)], size)
+    return Dift(Tiny(random_seed=0), Sift(max_keypoints), DiftConfig.default("tiny"), projection, size)
 
 
 def build_methods(names: list[str], max_keypoints: int, size: int | None, random_projection: Projection | None) -> list[Method]:
@@ -48,7 +48,8 @@ def build_methods(names: list[str], max_keypoints: int, size: int | None, random
     for name in names:
         try:
             if name == "tiny-random":
-                extractor = random_extractor(max_keypoints, size, random_projection)
+                dift = random_tiny(max_keypoints, size, random_projection)
+                extractor = Extractor(dift.detector, [dift], size)
             else:
                 extractor = build_extractor(max_keypoints=max_keypoints, size=size, **BASELINES[name])
         except (OSError, ValueError, ImportError) as error:
@@ -66,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--group", action="append", default=[], metavar="NAME=SEQ,SEQ", help="a table for these sequences")
     parser.add_argument("--fit-random", type=Path, metavar="PHOTOS", help="fit the projection of the random network on these")
+    parser.add_argument("--fit-views", type=int, default=0, metavar="N", help="synthetic views per photo; 0 takes enough")
     parser.add_argument("--max-keypoints", type=int, help="default: the protocol's")
     parser.add_argument("--size", type=int, help="longest side that networks and detectors see; default: all of it")
     parser.add_argument("--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method")
@@ -76,7 +78,8 @@ def main(argv: list[str] | None = None) -> None:
     groups = {name: names.split(",") for name, names in (text.split("=", 1) for text in options.group)}
     random_projection = None
     if options.fit_random and "tiny-random" in options.methods:
-        random_projection = calibrate(options.fit_random, random_extractor(1000, 640, None)).projection
+        fitted = calibrate(options.fit_random, random_tiny(1000, 640, None), views=options.fit_views)
+        random_projection = fitted.projection
     summary = []
     for name in options.protocols:
         protocol = PROTOCOLS[name]

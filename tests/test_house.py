@@ -24,7 +24,7 @@ RANK = {
     **dict.fromkeys(("projection", "store", "viz"), 1),
     **dict.fromkeys(("colmap_keypoints", "keypoints", "protocols", "superpoint"), 2),
     **dict.fromkeys(("benchmark_data", "diffusion", "scores"), 3),
-    **dict.fromkeys(("benchmark_report", "calibration", "extractors"), 4),
+    **dict.fromkeys(("benchmark_download", "benchmark_report", "calibration", "extractors"), 4),
     **dict.fromkeys(("benchmark_pictures", "foreign", "pipeline", "reconstruction"), 5),
     **dict.fromkeys(("benchmark_methods", "colmap_files", "sfm"), 6),
     **dict.fromkeys(("evaluation", "hloc_plugin"), 7),

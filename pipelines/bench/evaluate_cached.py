@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 from dift_geo.benchmark_data import read_benchmark
+from dift_geo.benchmark_methods import Method
 from dift_geo.benchmark_report import versions
-from dift_geo.evaluation import Method, evaluate
+from dift_geo.evaluation import evaluate
 from dift_geo.extractors import build_extractor
 from dift_geo.protocols import protocol_named
 from dift_geo.store import FeatureStore

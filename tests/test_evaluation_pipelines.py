@@ -1,0 +1,79 @@
+"""The benchmark's recipes, run small on rendered sequences."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from test_evaluation import render
+
+from dift_geo.geometry import transfer_error_px
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, texture):
+    """Two sequences of three images."""
+    return render(tmp_path_factory.mktemp("small") / "hp", texture, images=3)
+
+
+def test_baselines_under_two_protocols(pipeline_module, texture, tmp_path, capsys):
+    small = render(tmp_path / "hp", texture, ("v_wall",), images=2)
+    photos = tmp_path / "photos"
+    render(photos, lambda size_wh, seed: np.roll(small_texture(size_wh, seed), 5, 0), ("v_x",), images=2)
+    names = ["rootsift", "tiny", "tiny-random"]
+    words = [str(small), str(tmp_path / "out"), "--protocols", "dift", "mma", "--methods", *names, "--max-keypoints", "25"]
+    words += ["--pictures", "0", "--bootstrap", "10", "--group", "mine=v_wall", "--fit-random", str(photos), "--fit-views", "1"]
+    pipeline_module("hpatches").main(words)
+    for protocol in ("dift", "mma"):
+        results = json.loads((tmp_path / "out" / protocol / "results.json").read_text())
+        assert list(results["methods"]) == names
+        assert results["methods"]["tiny"]["mine"]["pairs"] == 1
+    recipe = results["recipe"]["methods"]["tiny-random"]["features"]
+    assert "random-0" in json.dumps(recipe)
+    assert recipe["descriptors"][0]["dift"]["projection"] is not None
+    text = (tmp_path / "out" / "summary.md").read_text()
+    assert "protocol `dift`" in text
+    assert "protocol `mma`" in text
+
+
+def small_texture(size_wh, seed):
+    from conftest import textured
+
+    return textured(size_wh, seed + 50)
+
+
+def test_a_baseline_without_weights_is_left_out_by_name(pipeline_module, capsys, monkeypatch):
+    hpatches = pipeline_module("hpatches")
+    monkeypatch.setitem(hpatches.BASELINES, "superpoint", {"detector": "superfluous"})
+    methods = hpatches.build_methods(["rootsift", "superpoint"], 40, None, None)
+    assert [method.name for method in methods] == ["rootsift"]
+    assert "superpoint is left out: " in capsys.readouterr().out
+
+
+def test_estimator_study(pipeline_module, small, tmp_path, capsys):
+    study = pipeline_module("estimators")
+    words = [str(tmp_path), "--dataset", str(small), "--estimators", "magsac", "lmeds", "--pairs", "3"]
+    study.main([*words, "--shares", "0.9", "0.3", "--points", "80"])
+    settings = json.loads((tmp_path / "estimators.json").read_text())["settings"]
+    assert settings["80 points, 90%"]["magsac"]["acc@3"] == 1
+    assert settings["80 points, 90%"]["lmeds"]["acc@3"] == 1
+    assert settings["80 points, 30%"]["lmeds"]["acc@5"] == 0  # least median needs more than half inliers
+    assert settings["real, all"]["magsac"]["pairs"] == 4
+    assert "| real, all | 4 |" in capsys.readouterr().out
+
+
+def test_synthetic_pairs_have_the_inlier_share_they_say(pipeline_module):
+    study = pipeline_module("estimators")
+    for frame in study.synthetic_frames(3, 100, 0.4):
+        error = transfer_error_px(frame.H_true, frame.xy0, frame.xy1)
+        assert 0.38 <= (error < 4).mean() <= 0.45
+
+
+def test_bench_of_cached_scoring(pipeline_module, small, tmp_path, capsys):
+    pipeline_module("bench/evaluate_cached").main([str(small), str(tmp_path), "--pairs", "12", "--max-keypoints", "60"])
+    record = json.loads((tmp_path / "evaluate_cached.json").read_text())
+    assert record["pairs"] == 12
+    assert sum(record["parts"].values()) == pytest.approx(record["seconds"])
+    assert record["parts"]["matching"] > 0
+    assert "12 pairs in" in capsys.readouterr().out
