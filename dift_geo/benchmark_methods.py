@@ -191,7 +191,7 @@ def method_from_words(words: str, defaults: Mapping[str, Any], keypoints: Path |
     return Method(name, extractor, **matcher)
 
 
-_NUMBERS = {"max_keypoints": int, "size": int, "seed": int, "ratio": float, "min_similarity": float}
+_NUMBERS = {"max_keypoints": int, "max_batch": int, "size": int, "seed": int, "ratio": float, "min_similarity": float}
 
 
 def stored_methods(out: str | Path) -> list[StoredMethod]:

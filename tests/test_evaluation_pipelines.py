@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from test_evaluation import render
 
 from dift_geo.geometry import transfer_error_px
@@ -79,18 +77,3 @@ def test_bench_of_cached_scoring(pipeline_module, small, tmp_path, capsys):
     assert sum(record["parts"].values()) == pytest.approx(record["seconds"])
     assert record["parts"]["matching"] > 0
     assert "12 pairs in" in capsys.readouterr().out
-
-
-def test_notebook_runs_on_rendered_sequences(monkeypatch):
-    nbformat = pytest.importorskip("nbformat")
-    client = pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
-    monkeypatch.setenv("DIFT_GEO_KEYPOINTS", "30")
-    monkeypatch.delenv("DIFT_GEO_HPATCHES", raising=False)
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    notebook = nbformat.read(ROOT / "notebooks" / "03_hpatches.ipynb", as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells), "notebooks are kept without outputs"
-    client.NotebookClient(notebook, timeout=200).execute()
-    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
-    assert "20 pairs of 4 sequences" in printed
-    assert "% of pairs within 3 px" in printed
