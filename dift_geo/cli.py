@@ -293,6 +293,8 @@ def _calibrate(images: Path, out: Path, dim: int, views: int, **options: Any) ->
         raise ValueError("calibrate fits a projection for DIFT; expected --descriptor dift")
     result = calibrate(images, dift, dim=dim, views=views, seed=seed)
     result.projection.save(out)
+    if result.mma_after <= result.mma_before:
+        print("dift-geo: the projection does not help on held-back photos; fit it on more of them", file=sys.stderr)
     print(
         f"fitted on {result.pairs} pairs; on {result.held_back} held-back views MMA@3px "
         f"{100 * result.mma_before:.1f} % raw -> {100 * result.mma_after:.1f} % projected -> {out}"

@@ -1,0 +1,73 @@
+"""The training program, on pictures made here: cut, train, resume, export, load."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dift_geo.backends.tiny import Tiny
+from dift_geo.images import write_image
+
+
+@pytest.fixture(scope="module")
+def program(pipeline_module):
+    return pipeline_module("train_tiny")
+
+
+@pytest.fixture
+def work(program, texture, tmp_path):
+    patches = program.cut_image(texture((400, 300)), np.random.default_rng(0), 60)
+    np.save(tmp_path / "train.npy", patches)
+    np.save(tmp_path / "val.npy", patches[:40])
+    return tmp_path
+
+
+def run(program, work, steps_worth_of_minutes):
+    program.main(["train", str(work), "--minutes", str(steps_worth_of_minutes), "--batch", "4", "--snapshot-minutes", "60"])
+
+
+def test_patches_are_cut_at_several_sizes(program, texture):
+    patches = program.cut_image(texture((400, 300)), np.random.default_rng(0), 60)
+    assert patches.shape[1:] == (32, 32)
+    assert patches.dtype == np.uint8
+    assert len(patches) > 60
+    assert patches.std((1, 2)).min() > 0.02 * 255 - 1  # flat ones are of no use
+
+
+def test_select_throws_out_flat_art_and_small_pictures(program, texture, tmp_path):
+    write_image(tmp_path / "photo.png", texture((300, 200)))
+    write_image(tmp_path / "logo.png", texture((300, 200)))
+    write_image(tmp_path / "small.png", texture((80, 80)))
+    art = np.zeros((200, 300, 3), np.uint8)
+    art[50:100] = 255
+    write_image(tmp_path / "art.png", art)
+    (tmp_path / "broken.png").write_text("no picture")
+    assert program.select(tmp_path) == ["photo.png"]
+
+
+def test_batch_is_what_the_backend_shows_the_network(program, tiny):
+    """Training and use must agree on the encoding, or the model meets at run time what it never saw."""
+    patches = np.random.default_rng(0).integers(0, 256, (3, 32, 32)).astype(np.uint8)
+    trained_on = program.batch_of(patches, np.arange(3), np.zeros(3, int))
+    shown = tiny.encode(torch.from_numpy(patches).float()[:, None].expand(-1, 3, -1, -1) / 255)
+    torch.testing.assert_close(trained_on, shown, atol=1e-4, rtol=1e-4)
+
+
+def test_trains_resumes_and_exports(program, work, tmp_path, capsys):
+    run(program, work, 0.02)
+    first = torch.load(work / "checkpoint.pt", weights_only=True)["state"]
+    run(program, work, 0.04)
+    state = torch.load(work / "checkpoint.pt", weights_only=True)["state"]
+    assert state["step"] > first["step"] > 0
+    assert f"resumed at step {first['step']}" in capsys.readouterr().out
+    records = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
+    assert len(records) == 2
+    assert set(records[0]) >= {"step", "loss", "val@20", "val@800"}
+    program.main(["export", str(work), str(tmp_path / "model")])
+    model = Tiny(tmp_path / "model")
+    features = model.decoder_features(model.encode(torch.rand(2, 3, 32, 32)), 100, (1,))[0]
+    assert features.shape == (2, 96, 8, 8)
+    assert torch.isfinite(features).all()
