@@ -225,6 +225,10 @@ def map_database(
     run: Any
     if mapper == "incremental":
         options = pycolmap.IncrementalPipelineOptions(random_seed=seed, min_model_size=2)
+        with pycolmap.Database.open(str(path)) as database:
+            if database.num_images() == 2:  # COLMAP 4 drops tracks of two views, here all; nor is there a wider pair
+                options.triangulation.ignore_two_view_tracks = False
+                options.mapper.init_min_tri_angle = 1.0
         run = pycolmap.incremental_mapping
     else:
         options = pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)
