@@ -150,7 +150,7 @@ def _rectangles(folder: Path) -> list[Rectangle]:
 def write_scene(
     folder: str | Path, *, views: int = 8, size_wh: tuple[int, int] = (640, 480), photos: str | Path | None = None
 ) -> Scene:
-    """Render `views` pictures of the scene into `folder` as `view_0.png`..., along an arc of 80 degrees.
+    """Render `views` pictures of the scene into `folder` as `view_0.png`..., on an arc, 11 degrees from one to the next.
 
     photos: folder of the photographs, by default those of scikit-image's wheel.
     """
@@ -160,7 +160,7 @@ def write_scene(
     w, h = size_wh
     K = np.array([[0.95 * w, 0, (w - 1) / 2], [0, 0.95 * w, (h - 1) / 2], [0, 0, 1]])
     poses = {}
-    for i, angle in enumerate(np.deg2rad(np.linspace(-35, 45, views))):
+    for i, angle in enumerate(np.deg2rad(11.4 * (np.arange(views) - (views - 1) / 2) + 5)):
         eye = 7 * np.sin(angle), -7 * np.cos(angle) + 1, 2.2 + 0.8 * np.sin(2.3 * i)
         poses[f"view_{i}.png"] = look_at(eye, (-0.3, 0.9, 1.0 + 0.1 * (i % 3)))
     for name, cam_from_world in poses.items():
