@@ -76,11 +76,11 @@ _IN_SCAN = frozenset(bytes([code]) for code in (0x00, *range(0xD0, 0xD8)))
 def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
     """Encode (H, W, 3) uint8 RGB by the extension of `path`. Raises OSError when it cannot be written."""
     path = Path(path)
-    encoded, data = False, np.zeros(0)
-    if cv2.haveImageWriter(path.name):
-        encoded, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not encoded:
+    if not cv2.haveImageWriter(path.name):
         raise OSError(f"{path}: OpenCV cannot encode {path.suffix!r}; expected one of {sorted(EXTENSIONS)}")
+    encoded, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise OSError(f"{path}: OpenCV cannot encode an image of shape {image.shape}")
     path.write_bytes(data.tobytes())
 
 

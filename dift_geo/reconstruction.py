@@ -215,23 +215,31 @@ def _numbered_images(path: Path) -> Iterator[dict[str, int]]:
 def map_database(
     path: str | Path, images: str | Path, folder: str | Path, *, mapper: MapperName = "incremental", seed: int = 0
 ) -> list[Any]:
-    """Run COLMAP's mapper; models, most registered images first, then most points. Empty when it finds none."""
+    """Run COLMAP's mapper; models, most registered images first, then most points. Empty when it finds none.
+
+    COLMAP 4 drops tracks of two views, which are all that two images have and most that a few have: where the incremental
+    mapper finds nothing so, it tries once more with them and with a narrow first pair.
+    """
     import pycolmap
 
     if mapper not in get_args(MapperName):
         raise ValueError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    options: Any
+    attempts: list[Any]
     run: Any
     if mapper == "incremental":
-        options = pycolmap.IncrementalPipelineOptions(random_seed=seed, min_model_size=2)
+        attempts = [pycolmap.IncrementalPipelineOptions(random_seed=seed, min_model_size=2) for _ in range(2)]
+        attempts[1].triangulation.ignore_two_view_tracks = False
+        attempts[1].mapper.init_min_tri_angle = 1.0
         run = pycolmap.incremental_mapping
     else:
-        options = pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)
+        attempts = [pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)]
         run = pycolmap.global_mapping
-    with _quiet():
-        models = run(str(path), str(images), str(folder), options)
-    usable = [model for model in models.values() if model.num_reg_images() >= 2 and model.num_points3D() > 0]
+    usable: list[Any] = []
+    while attempts and not usable:
+        with _quiet(pycolmap.logging.Level.FATAL):  # "failed to create any sparse model" is for the caller to say
+            models = run(str(path), str(images), str(folder), attempts.pop(0))
+        usable = [model for model in models.values() if model.num_reg_images() >= 2 and model.num_points3D() > 0]
     return sorted(usable, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
 
 
@@ -297,12 +305,12 @@ def reconstruct_from_stores(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """COLMAP's own log lines from WARNING up only, for the time of a call."""
+def _quiet(least: Any = None) -> Iterator[None]:
+    """COLMAP's own log lines from ERROR (or `least`) up only, for the time of a call."""
     import pycolmap
 
     level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+    pycolmap.logging.minloglevel = (pycolmap.logging.Level.ERROR if least is None else least).value
     try:
         yield
     finally:
