@@ -1,0 +1,108 @@
+"""DIFT inside hloc: `register()` makes hloc find our extractor, our matcher and their configurations.
+
+hloc loads a model as `<package>.extractors.<name>`; our files join that package by its search path, so that hloc's own
+loops, files and command lines run unchanged. Importing this module does nothing; hloc is imported by `register` alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+__all__ = ["extractor_confs", "fix_two_view_config", "matcher_confs", "register"]
+
+HERE = Path(__file__).parent
+LONGEST_SIDE = {"tiny": 1600, "sd2.1": 1024, "adm": 1024}  # pixels; one dense map of a large backbone must fit the memory
+DETECTORS = ("sift", "superpoint")
+
+
+def register(package: str = "hloc", fix_two_view_config: bool = False) -> None:
+    """Make `dift` an extractor and a matcher of the hloc at `package`, and add our named configurations to its lists.
+
+    package: where hloc lives: `hloc`, or a copy of it inside another package (`imcui.hloc`). fix_two_view_config: also
+    repair what pycolmap 4 broke in it, see the function of that name. May be called again.
+    Raises ModuleNotFoundError when there is no hloc at `package`.
+    """
+    root = _import(package)
+    if not hasattr(root, "logger"):  # deep-image-matching's copy lost it, and its match_features imports it
+        root.logger = logging.getLogger(package)  # type: ignore[attr-defined]
+    for kind in ("extractors", "matchers"):
+        path = _import(f"{package}.{kind}").__path__
+        if str(HERE / kind) not in path:
+            path.append(str(HERE / kind))
+    _import(f"{package}.extract_features").confs.update(extractor_confs())
+    _import(f"{package}.match_features").confs.update(matcher_confs())
+    if fix_two_view_config:
+        globals()["fix_two_view_config"](package)
+
+
+def extractor_confs() -> dict[str, dict[str, Any]]:
+    """What `register` adds to `extract_features.confs`: `dift-tiny-sift` and its like, by name."""
+    return {
+        f"dift-{backend}-{detector}": _extractor_conf(backend, detector) for backend in LONGEST_SIDE for detector in DETECTORS
+    }
+
+
+def _extractor_conf(backend: str, detector: str) -> dict[str, Any]:
+    longest = LONGEST_SIDE[backend]
+    model: dict[str, Any] = {"name": "dift", "backend": backend, "detector": detector, "max_keypoints": 4096}
+    if detector == "superpoint":  # its keypoints have no orientation
+        model["reading"] = "dense"
+    return {
+        "output": f"feats-dift-{backend}-{detector}-n4096-r{longest}",
+        "model": model,
+        "preprocessing": {"grayscale": False, "resize_max": longest},
+    }
+
+
+def matcher_confs() -> dict[str, dict[str, Any]]:
+    """What `register` adds to `match_features.confs`: mutual nearest neighbours, without and with the ratio test."""
+    return {
+        "dift-mnn": {"output": "matches-dift-mnn", "model": {"name": "dift"}},
+        "dift-mnn-ratio.9": {"output": "matches-dift-mnn-ratio.9", "model": {"name": "dift", "ratio": 0.9}},
+    }
+
+
+def fix_two_view_config(package: str = "hloc") -> None:
+    """Let hloc's unverified and pose-verified matches count again under pycolmap 4.
+
+    hloc writes them as two-view geometries without a configuration, which pycolmap 4 passes over without a word:
+    `reconstruction.main(skip_geometric_verification=True)` finds no model and `triangulation.main` no point. From here on
+    the hloc at `package` writes CALIBRATED where it names inliers and no configuration; pycolmap itself is not changed.
+    """
+    triangulation = _import(f"{package}.triangulation")
+    if not isinstance(triangulation.pycolmap, _WithTwoViewConfig):
+        triangulation.pycolmap = _WithTwoViewConfig(triangulation.pycolmap)
+
+
+class _WithTwoViewConfig(ModuleType):
+    """pycolmap as one module sees it: everything passes through but `TwoViewGeometry`."""
+
+    def __init__(self, pycolmap: ModuleType) -> None:
+        super().__init__(pycolmap.__name__, pycolmap.__doc__)
+        self.__wrapped__ = pycolmap
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["__wrapped__"], name)
+
+    def TwoViewGeometry(self, *args: Any, **fields: Any) -> Any:
+        pycolmap = self.__wrapped__
+        if "inlier_matches" in fields:
+            fields.setdefault("config", pycolmap.TwoViewGeometryConfiguration.CALIBRATED)
+        return pycolmap.TwoViewGeometry(*args, **fields)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise  # hloc is there and misses something of its own
+        raise ModuleNotFoundError(
+            f"no {name} to plug into; install hloc (git clone https://github.com/cvg/Hierarchical-Localization, "
+            "pip install -e) or name the package that holds a copy of it",
+            name=error.name,
+        ) from error

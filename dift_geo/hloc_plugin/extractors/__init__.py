@@ -1,0 +1,1 @@
+"""Files that join hloc's `extractors` package by its search path."""

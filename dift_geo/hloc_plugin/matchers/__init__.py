@@ -1,0 +1,1 @@
+"""Files that join hloc's `matchers` package by its search path."""

@@ -1,0 +1,45 @@
+"""hloc's matcher contract over mutual nearest neighbours.
+
+Loaded by hloc as `<its package>.matchers.dift`, which is what the relative import resolves against. Knows no files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dift_geo.matching import match_mutual_nn
+
+from ..utils.base_model import BaseModel
+
+LARGEST_INDEX = torch.iinfo(torch.int16).max  # of hloc's match files
+
+
+class DiftMatcher(BaseModel):
+    """Mutual nearest neighbours by cosine; `ratio` and `min_similarity` as in `match_mutual_nn`."""
+
+    required_inputs = ["descriptors0", "descriptors1"]  # noqa: RUF012 (hloc copies it per instance)
+
+    def _init(self, conf: dict[str, Any]) -> None:
+        known = {"name", "ratio", "min_similarity"}
+        if unknown := sorted(set(conf) - known):
+            raise ValueError(f"unknown matcher settings {unknown}, expected some of {sorted(known)}")
+        self.options = {key: conf.get(key) for key in ("ratio", "min_similarity")}
+
+    def _forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+        """descriptors0 (1, D, N), descriptors1 (1, D, M) -> matches0 (1, N) with -1 for none, matching_scores0 (1, N)."""
+        rows0, rows1 = (data[key][0].T for key in ("descriptors0", "descriptors1"))
+        if len(rows1) > LARGEST_INDEX + 1:
+            raise ValueError(
+                f"{len(rows1)} keypoints in one image, but hloc stores match indices up to {LARGEST_INDEX} (int16); "
+                "extract fewer or match with `dift-geo match`"
+            )
+        matches = match_mutual_nn(rows0, rows1, device=rows0.device, **self.options)
+        pairs = torch.from_numpy(matches.pairs).to(rows0.device)
+        matches0 = torch.full((1, len(rows0)), -1, dtype=torch.int64, device=rows0.device)
+        scores0 = torch.zeros((1, len(rows0)), device=rows0.device)
+        matches0[0, pairs[:, 0]] = pairs[:, 1]
+        scores0[0, pairs[:, 0]] = torch.from_numpy(matches.scores).to(rows0.device)
+        return {"matches0": matches0, "matching_scores0": scores0}
