@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +52,8 @@ class Extractor:
         """Detect and describe (H, W, 3) uint8 RGB; keypoints come in its frame. `name` seeds noise."""
         h, w = image.shape[:2]
         resized = resize_longest(image, self.size)
-        keypoints = self.detector.detect(resized)
+        by_name = getattr(self.detector, "detect_named", None)  # keypoints found elsewhere are looked up, not detected
+        keypoints = self.detector.detect(resized) if by_name is None else by_name(resized, name)
         parts = [describer.describe(resized, keypoints, name) for describer in self.describers]
         descriptors = np.concatenate(parts, 1) / np.float32(np.sqrt(len(parts)))
         return Features(keypoints.resized_to((w, h)), descriptors)
@@ -107,7 +109,11 @@ def build_extractor(
 def _build_detector(name: str, max_keypoints: int, upright: bool, device: str) -> Detector:
     if name == "sift":
         return Sift(max_keypoints, max_orientations=1 if upright else 2)
-    raise ValueError(f"detector is {name!r}, expected one of {', '.join(DETECTORS)}")
+    if name.startswith("colmap:"):
+        from dift_geo.colmap_keypoints import ColmapKeypoints
+
+        return ColmapKeypoints(Path(name.removeprefix("colmap:")))
+    raise ValueError(f"detector is {name!r}, expected one of {', '.join(DETECTORS)} or colmap:DATABASE")
 
 
 def _version(name: str) -> str:

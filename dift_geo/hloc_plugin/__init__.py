@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["extractor_confs", "fix_two_view_config", "matcher_confs", "register"]
+__all__ = ["extractor_confs", "matcher_confs", "register", "repair_two_view_config"]
 
 HERE = Path(__file__).parent
 LONGEST_SIDE = {"tiny": 1600, "sd2.1": 1024, "adm": 1024}  # pixels; one dense map of a large backbone must fit the memory
@@ -23,7 +23,7 @@ def register(package: str = "hloc", fix_two_view_config: bool = False) -> None:
     """Make `dift` an extractor and a matcher of the hloc at `package`, and add our named configurations to its lists.
 
     package: where hloc lives: `hloc`, or a copy of it inside another package (`imcui.hloc`). fix_two_view_config: also
-    repair what pycolmap 4 broke in it, see the function of that name. May be called again.
+    call `repair_two_view_config`. May be called again.
     Raises ModuleNotFoundError when there is no hloc at `package`.
     """
     root = _import(package)
@@ -36,7 +36,7 @@ def register(package: str = "hloc", fix_two_view_config: bool = False) -> None:
     _import(f"{package}.extract_features").confs.update(extractor_confs())
     _import(f"{package}.match_features").confs.update(matcher_confs())
     if fix_two_view_config:
-        globals()["fix_two_view_config"](package)
+        repair_two_view_config(package)
 
 
 def extractor_confs() -> dict[str, dict[str, Any]]:
@@ -66,14 +66,14 @@ def matcher_confs() -> dict[str, dict[str, Any]]:
     }
 
 
-def fix_two_view_config(package: str = "hloc") -> None:
+def repair_two_view_config(package: str = "hloc") -> None:
     """Let hloc's unverified and pose-verified matches count again under pycolmap 4.
 
     hloc writes them as two-view geometries without a configuration, which pycolmap 4 passes over without a word:
     `reconstruction.main(skip_geometric_verification=True)` finds no model and `triangulation.main` no point. From here on
     the hloc at `package` writes CALIBRATED where it names inliers and no configuration; pycolmap itself is not changed.
     """
-    triangulation = _import(f"{package}.triangulation")
+    triangulation: Any = _import(f"{package}.triangulation")
     if not isinstance(triangulation.pycolmap, _WithTwoViewConfig):
         triangulation.pycolmap = _WithTwoViewConfig(triangulation.pycolmap)
 

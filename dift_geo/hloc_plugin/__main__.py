@@ -47,7 +47,7 @@ def run_command_line(module: ModuleType, arguments: Sequence[str]) -> None:
     ]
     if not block:
         raise ValueError(f"{module.__name__} has no command line; expected a module such as extract_features")
-    code = compile(ast.Module(list(block), []), str(file), "exec")
+    code = compile(ast.Module([*block], []), str(file), "exec")
     before, sys.argv = sys.argv, [str(file), *arguments]
     try:
         exec(code, {**vars(module), "__name__": "__main__"})

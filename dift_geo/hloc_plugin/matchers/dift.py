@@ -23,10 +23,9 @@ class DiftMatcher(BaseModel):
     required_inputs = ["descriptors0", "descriptors1"]  # noqa: RUF012 (hloc copies it per instance)
 
     def _init(self, conf: dict[str, Any]) -> None:
-        known = {"name", "ratio", "min_similarity"}
-        if unknown := sorted(set(conf) - known):
-            raise ValueError(f"unknown matcher settings {unknown}, expected some of {sorted(known)}")
-        self.options = {key: conf.get(key) for key in ("ratio", "min_similarity")}
+        if unknown := sorted({*conf} - {"name", "ratio", "min_similarity"}):
+            raise ValueError(f"unknown matcher settings {unknown}, expected ratio or min_similarity")
+        self.ratio, self.min_similarity = conf.get("ratio"), conf.get("min_similarity")
 
     def _forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
         """descriptors0 (1, D, N), descriptors1 (1, D, M) -> matches0 (1, N) with -1 for none, matching_scores0 (1, N)."""
@@ -36,7 +35,7 @@ class DiftMatcher(BaseModel):
                 f"{len(rows1)} keypoints in one image, but hloc stores match indices up to {LARGEST_INDEX} (int16); "
                 "extract fewer or match with `dift-geo match`"
             )
-        matches = match_mutual_nn(rows0, rows1, device=rows0.device, **self.options)
+        matches = match_mutual_nn(rows0, rows1, ratio=self.ratio, min_similarity=self.min_similarity, device=rows0.device)
         pairs = torch.from_numpy(matches.pairs).to(rows0.device)
         matches0 = torch.full((1, len(rows0)), -1, dtype=torch.int64, device=rows0.device)
         scores0 = torch.zeros((1, len(rows0)), device=rows0.device)
