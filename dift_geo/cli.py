@@ -20,6 +20,7 @@ from dift_geo import __version__
 __all__ = ["build_parser", "main"]
 
 SKIPPED_SOME = 3
+EXTRACTOR_FLAGS = ("backend", "detector", "descriptor", "reading", "max_keypoints", "size", "projection")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,7 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"dift-geo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_reconstruct, _add_extract, _add_pairs, _add_match, _add_homography, _add_calibrate, _add_evaluate):
+    roads = (_add_reconstruct, _add_extract, _add_pairs, _add_match, _add_homography, _add_calibrate, _add_evaluate)
+    for add in (*roads, _add_import, _add_export):
         add(commands)
     return parser
 
@@ -87,8 +89,7 @@ def _extractor(options: dict[str, Any]) -> Any:
     """Take the extractor's flags out of `options` and build it."""
     from dift_geo.extractors import build_extractor
 
-    own = ("backend", "detector", "descriptor", "reading", "max_keypoints", "size", "projection")
-    flags = {name: options.pop(name) for name in own}
+    flags = {name: options.pop(name) for name in EXTRACTOR_FLAGS}
     return build_extractor(**flags, seed=options["seed"], device=options["device"])
 
 
@@ -112,7 +113,9 @@ def _add_reconstruct(commands: Any) -> None:
     parser.add_argument("out", type=Path, help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json")
     _add_extractor_flags(parser)
     _add_match_flags(parser)
-    parser.add_argument("--pairs", default="exhaustive", metavar="HOW", help="exhaustive, sequential or a pairs file")
+    parser.add_argument("--features", type=Path, metavar="FILE", help="made before, ours or hloc's: nothing is extracted")
+    parser.add_argument("--matches", type=Path, metavar="FILE", help="made before, of --features: nothing is matched")
+    parser.add_argument("--pairs", metavar="HOW", help="exhaustive (or what --matches holds), sequential or a pairs file")
     parser.add_argument("--overlap", type=int, default=10, metavar="N", help="images ahead, with --pairs sequential")
     parser.add_argument("--camera-mode", choices=("auto", "single", "per-folder", "per-image"), default="auto")
     parser.add_argument("--camera-model", default="SIMPLE_RADIAL", metavar="MODEL", help="a COLMAP camera model")
@@ -121,12 +124,22 @@ def _add_reconstruct(commands: Any) -> None:
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
 
 
-def _reconstruct(images: Path, out: Path, intrinsics: Path | None, **options: Any) -> int:
+def _reconstruct(
+    images: Path, out: Path, intrinsics: Path | None, features: Path | None, matches: Path | None, **options: Any
+) -> int:
     from dift_geo.reconstruction import read_intrinsics
-    from dift_geo.sfm import reconstruct
+    from dift_geo.sfm import reconstruct, reconstruct_from_files
 
-    known = None if intrinsics is None else read_intrinsics(intrinsics)
-    result = reconstruct(images, out, _extractor(options), intrinsics=known, **options)
+    options["intrinsics"] = None if intrinsics is None else read_intrinsics(intrinsics)
+    if features is not None:
+        unused = {*EXTRACTOR_FLAGS, "strict"}
+        kept = {name: value for name, value in options.items() if name not in unused}
+        result = reconstruct_from_files(images, out, features, matches, **kept)
+    elif matches is not None:
+        raise ValueError("--matches needs --features: matches are indices into the features they were made of")
+    else:
+        options["pairs"] = options["pairs"] or "exhaustive"
+        result = reconstruct(images, out, _extractor(options), **options)
     s = result.summary
     print(
         f"{s['registered']}/{s['images']} images registered, {s['points']} points, "
@@ -208,6 +221,68 @@ def _match(features: Path, pairs: Path, matches: Path, **options: Any) -> None:
         chosen = read_pairs(pairs, list(store))
     match_pairs(features, chosen, matches, **options)
     print(f"{len(chosen)} pairs -> {matches}")
+
+
+# COLMAP's own files
+
+
+def _add_import(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "import",
+        _import,
+        "COLMAP database -> features store",
+        "dift-geo import database.db features.h5 --matches matches.h5",
+    )
+    parser.add_argument("database", type=Path)
+    parser.add_argument("features", type=Path, help="gets COLMAP's keypoints and descriptors as hloc-compatible HDF5")
+    parser.add_argument("--matches", type=Path, metavar="FILE", help="also gets COLMAP's matches")
+
+
+def _import(database: Path, features: Path, matches: Path | None) -> None:
+    from dift_geo.colmap_files import import_database
+
+    images, pairs = import_database(database, features, matches)
+    print(f"{images} images -> {features}" + (f", {pairs} pairs -> {matches}" if matches else ""))
+
+
+def _add_export(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "export",
+        _export,
+        "features and matches -> COLMAP database or text files",
+        "dift-geo export features.h5 pairs.txt matches.h5 --database database.db --images photos/",
+    )
+    parser.add_argument("features", type=Path, help="ours or hloc's")
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("matches", type=Path, help="ours or hloc's")
+    parser.add_argument("--database", type=Path, metavar="FILE", help="new, or one that has the features' keypoints")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="the photos; needed for a new database")
+    parser.add_argument("--text", type=Path, metavar="FOLDER", help="files for COLMAP's feature_importer and matches_importer")
+    parser.add_argument("--verified", action="store_true", help="declare the matches verified: COLMAP will not check them")
+    parser.add_argument("--camera-mode", choices=("auto", "single", "per-folder", "per-image"), default="auto")
+    parser.add_argument("--camera-model", default="SIMPLE_RADIAL", metavar="MODEL", help="a COLMAP camera model")
+
+
+def _export(
+    features: Path, pairs: Path, matches: Path, database: Path | None, images: Path | None, text: Path | None, **options: Any
+) -> None:
+    from dift_geo.colmap_files import export_database, export_text
+    from dift_geo.pairs import read_pairs
+    from dift_geo.store import FeatureStore
+
+    if database is None and text is None:
+        raise ValueError("nowhere to export to; give --database FILE or --text FOLDER")
+    if database is not None and images is None and not database.is_file():
+        raise ValueError(f"{database} is a new database; give --images FOLDER for its cameras")
+    with FeatureStore(features) as store:
+        chosen = read_pairs(pairs, list(store))
+    if database is not None:
+        export_database(database, images or "", features, chosen, matches, **options)
+    if text is not None:
+        export_text(text, features, chosen, matches)
+    print(f"{len(chosen)} pairs -> {', '.join(str(target) for target in (database, text) if target)}")
 
 
 # homography

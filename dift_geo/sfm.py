@@ -17,8 +17,9 @@ from dift_geo.images import list_images
 from dift_geo.pairs import exhaustive_pairs, read_pairs, sequential_pairs, write_pairs
 from dift_geo.pipeline import extract_images, match_pairs
 from dift_geo.reconstruction import CameraMode, Intrinsics, MapperName, Reconstruction, reconstruct_from_stores
+from dift_geo.store import FeatureStore, MatchStore
 
-__all__ = ["choose_pairs", "reconstruct", "write_summary"]
+__all__ = ["choose_pairs", "reconstruct", "reconstruct_from_files", "stored_pairs", "write_summary"]
 
 
 def choose_pairs(names: Sequence[str], how: str = "exhaustive", overlap: int = 10) -> list[tuple[str, str]]:
@@ -90,6 +91,72 @@ def reconstruct(
     summary = result.summary | about
     write_summary(summary_path, summary)
     return Reconstruction(result.model, result.folder, summary)
+
+
+def reconstruct_from_files(
+    images: str | Path,
+    out: str | Path,
+    features: str | Path,
+    matches: str | Path | None = None,
+    *,
+    pairs: str | None = None,
+    overlap: int = 10,
+    ratio: float | None = None,
+    min_similarity: float | None = None,
+    camera_mode: CameraMode = "auto",
+    camera_model: str = "SIMPLE_RADIAL",
+    intrinsics: Intrinsics | None = None,
+    mapper: MapperName = "incremental",
+    seed: int = 0,
+    device: str = "cpu",
+) -> Reconstruction:
+    """Photos, features and perhaps matches that hloc or we wrote -> `OUT/{database.db, sparse/, summary.json}`.
+
+    pairs: as for `reconstruct`; None takes every pair that `matches` holds, or all of them where matching is left to us.
+    Raises ValueError when no pair is left, KeyError when a pair has no matches, NoModelError when COLMAP finds no model.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "summary.json").unlink(missing_ok=True)
+    with FeatureStore(features) as store:
+        names = list(store)
+    chosen = stored_pairs(names, matches) if matches and not pairs else choose_pairs(names, pairs or "exhaustive", overlap)
+    if not chosen:
+        raise ValueError(f"{matches or features} gives no pair of {len(names)} images, expected at least one")
+    write_pairs(out / "pairs.txt", chosen)
+    if matches is None:
+        matches = out / "matches.h5"
+        match_pairs(features, chosen, matches, ratio=ratio, min_similarity=min_similarity, device=device)
+    result = reconstruct_from_stores(
+        images,
+        features,
+        matches,
+        chosen,
+        out,
+        camera_mode=camera_mode,
+        camera_model=camera_model,
+        intrinsics=intrinsics,
+        mapper=mapper,
+        seed=seed,
+    )
+    recipe = {"features": str(features), "matches": str(matches), "mapper": mapper, "camera_mode": camera_mode, "seed": seed}
+    summary = result.summary | {"skipped": [], "recipe": recipe, "dift_geo": __version__}
+    write_summary(out / "summary.json", summary)
+    return Reconstruction(result.model, result.folder, summary)
+
+
+def stored_pairs(names: Sequence[str], matches: str | Path) -> list[tuple[str, str]]:
+    """The pairs a matches file holds, by the true names: the file itself has dashes for slashes.
+
+    Raises ValueError when the file names an image that is not among `names`.
+    """
+    by_key = {name.replace("/", "-"): name for name in names}
+    with MatchStore(matches) as store:
+        keys = list(store)
+    strangers = {key for pair in keys for key in pair} - set(by_key)
+    if strangers:
+        raise ValueError(f"{matches} matches {min(strangers)!r}, which has no features; the two files do not belong together")
+    return [(by_key[a], by_key[b]) for a, b in keys]
 
 
 def write_summary(path: str | Path, summary: dict[str, Any]) -> None:
