@@ -85,5 +85,8 @@ def open_database(path: str | Path) -> Iterator[Any]:
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"no COLMAP database at {path}; expected the file `colmap feature_extractor` writes")
+    with Path(path).open("rb") as file:
+        if file.read(15) != b"SQLite format 3":
+            raise ValueError(f"{path} is no COLMAP database; expected an SQLite file")
     with pycolmap.Database.open(str(path)) as database:
         yield database
