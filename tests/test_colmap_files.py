@@ -257,7 +257,11 @@ def test_colmaps_importers_read_the_text_back(database: Path, photos: Path, tmp_
     common = ["--database_path", new]
     features = ["feature_importer", *common, "--image_path", str(photos), "--import_path", str(tmp_path / "text/features")]
     matches = ["matches_importer", *common, "--match_list_path", str(tmp_path / "text/matches.txt"), "--match_type", "raw"]
-    for arguments in (features, matches):
+    options = subprocess.run(["colmap", "matches_importer", "--help"], capture_output=True, text=True, timeout=100).stdout
+    gpu = (
+        "--FeatureMatching.use_gpu" if "--FeatureMatching.use_gpu" in options else "--SiftMatching.use_gpu"
+    )  # COLMAP 3 says so
+    for arguments in (features, [*matches, gpu, "0"]):
         subprocess.run(["colmap", *arguments], check=True, capture_output=True, timeout=100)
     after = tables(Path(new))
     for name, rows in before["keypoints"].items():
