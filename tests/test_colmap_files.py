@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rendered_scene import render_views, write_views
 
 from dift_geo import Features, FeatureStore, Keypoints, Matches, MatchStore, Sift, read_image
 from dift_geo.cli import main
@@ -19,6 +18,7 @@ from dift_geo.colmap_keypoints import ColmapKeypoints
 from dift_geo.extractors import build_extractor
 from dift_geo.pairs import write_pairs
 from dift_geo.pipeline import extract_images, match_pairs
+from tests.rendered_scene import render_views, write_views
 
 pycolmap = pytest.importorskip("pycolmap")
 
@@ -258,9 +258,7 @@ def test_colmaps_importers_read_the_text_back(database: Path, photos: Path, tmp_
     features = ["feature_importer", *common, "--image_path", str(photos), "--import_path", str(tmp_path / "text/features")]
     matches = ["matches_importer", *common, "--match_list_path", str(tmp_path / "text/matches.txt"), "--match_type", "raw"]
     options = subprocess.run(["colmap", "matches_importer", "--help"], capture_output=True, text=True, timeout=100).stdout
-    gpu = (
-        "--FeatureMatching.use_gpu" if "--FeatureMatching.use_gpu" in options else "--SiftMatching.use_gpu"
-    )  # COLMAP 3 says so
+    gpu = "--FeatureMatching.use_gpu" if "--FeatureMatching.use_gpu" in options else "--SiftMatching.use_gpu"  # 3
     for arguments in (features, [*matches, gpu, "0"]):
         subprocess.run(["colmap", *arguments], check=True, capture_output=True, timeout=100)
     after = tables(Path(new))

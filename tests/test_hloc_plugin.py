@@ -17,13 +17,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from rendered_scene import render_views, texture, write_views
 
 from dift_geo import FeatureStore, Matches, MatchStore, hloc_plugin, match_mutual_nn, read_image
 from dift_geo.extractors import build_extractor
 from dift_geo.hloc_plugin import register, repair_two_view_config
 from dift_geo.images import write_image
 from dift_geo.sfm import reconstruct_from_files, stored_pairs
+from tests.rendered_scene import render_views, texture, write_views
 
 ROOT = Path(__file__).resolve().parent.parent
 KEYPOINTS = 150
