@@ -135,6 +135,7 @@ def triangulate_map(database: str | Path, cameras: Mapping[str, KnownCamera], *,
                     opened.delete_two_view_geometry(*pair)
             counts = {name: opened.num_keypoints_for_image(ids[name]) for name in cameras}
         options = pycolmap.IncrementalPipelineOptions(random_seed=seed)
+        options.triangulation.ignore_two_view_tracks = False  # a map of two photos has no others
         with _quiet():
             reference = _reconstruction(cameras, ids)
             model = pycolmap.triangulate_points(reference, str(copy), folder, folder, options=options)
