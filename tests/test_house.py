@@ -26,7 +26,7 @@ RANK = {
     **dict.fromkeys(("benchmark_data", "diffusion", "scores"), 3),
     **dict.fromkeys(("benchmark_download", "benchmark_report", "calibration", "extractors"), 4),
     **dict.fromkeys(("benchmark_pictures", "foreign", "pipeline", "reconstruction"), 5),
-    **dict.fromkeys(("benchmark_methods", "colmap_files", "sfm"), 6),
+    **dict.fromkeys(("benchmark_methods", "colmap_files", "localization", "sfm"), 6),
     **dict.fromkeys(("evaluation", "hloc_plugin"), 7),
     "cli": 8,
 }
@@ -34,7 +34,16 @@ RANK = {
 OWNERS = {
     "grid_sample": {"featuremap"},
     "h5py": {"store"},
-    "pycolmap": {"colmap_files", "colmap_keypoints", "geometry", "hloc_plugin", "keypoints", "pairs", "reconstruction"},
+    "pycolmap": {
+        "colmap_files",
+        "colmap_keypoints",
+        "geometry",
+        "hloc_plugin",
+        "keypoints",
+        "localization",
+        "pairs",
+        "reconstruction",
+    },
 }
 
 LATE = {"diffusers", "hloc", "kornia", "matplotlib", "poselib", "pycolmap", "ray", "transformers"}  # inside functions only

@@ -15,6 +15,8 @@ from types import ModuleType
 
 from dift_geo.hloc_plugin import register
 
+__all__ = ["main", "run_command_line"]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Register, then run the command line of one of hloc's modules."""

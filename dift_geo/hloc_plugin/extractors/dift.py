@@ -1,12 +1,13 @@
 """hloc's extractor contract over our extractor.
 
-Loaded by hloc as `<its package>.extractors.dift`, which is what the relative import resolves against. Sees the image as
+Loaded by hloc as `<its package>.extractors.dift`, and takes the base class from there. Sees the image as
 hloc resized it and answers in that frame; knows no files.
 """
 
 from __future__ import annotations
 
 import zlib
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from dift_geo.extractors import build_extractor
 
-from ..utils.base_model import BaseModel
+__all__ = ["DiftExtractor"]
+
+BaseModel: Any = import_module("..utils.base_model", __package__).BaseModel  # of whichever hloc loads this file
 
 
 class DiftExtractor(BaseModel):

@@ -1,10 +1,11 @@
 """hloc's matcher contract over mutual nearest neighbours.
 
-Loaded by hloc as `<its package>.matchers.dift`, which is what the relative import resolves against. Knows no files.
+Loaded by hloc as `<its package>.matchers.dift`, and takes the base class from there. Knows no files.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from dift_geo.matching import match_mutual_nn
 
-from ..utils.base_model import BaseModel
+__all__ = ["DiftMatcher"]
+
+BaseModel: Any = import_module("..utils.base_model", __package__).BaseModel  # of whichever hloc loads this file
 
 LARGEST_INDEX = torch.iinfo(torch.int16).max  # of hloc's match files
 
