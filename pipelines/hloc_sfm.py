@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Structure from motion by hloc, with our features in it: the script you have, plus the three lines marked.
+
+python pipelines/hloc_sfm.py photos/ out/ --features dift-tiny-sift --matcher dift-mnn
+python pipelines/hloc_sfm.py photos/ out/ --features sift --matcher NN-ratio
+
+Needs hloc on the path, or --hloc with the folder it is in. The model goes to OUT/sfm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--hloc", type=Path, metavar="FOLDER", help="where `import hloc` finds it, if it is not installed")
+    parser.add_argument("--features", default="dift-tiny-sift", metavar="CONF", help="2. the name of our features ...")
+    parser.add_argument("--matcher", default="dift-mnn", metavar="CONF", help="3. ... and of our matcher")
+    parser.add_argument("--camera-mode", default="AUTO", choices=("AUTO", "SINGLE", "PER_FOLDER", "PER_IMAGE"))
+    options = parser.parse_args(argv)
+    if options.hloc is not None:
+        sys.path.insert(0, str(options.hloc))
+
+    from dift_geo.hloc_plugin import register
+
+    register()  # 1. the only line that is not a name
+
+    import pycolmap
+    from hloc import extract_features, match_features, pairs_from_exhaustive, reconstruction
+
+    feature_conf, matcher_conf = extract_features.confs[options.features], match_features.confs[options.matcher]
+    features = extract_features.main(feature_conf, options.images, options.out)
+    pairs = options.out / "pairs.txt"
+    pairs_from_exhaustive.main(pairs, features=features)
+    matches = match_features.main(matcher_conf, pairs, feature_conf["output"], options.out)
+    mode = getattr(pycolmap.CameraMode, options.camera_mode)
+    model = reconstruction.main(options.out / "sfm", options.images, pairs, features, matches, mode)
+    if model is None:
+        raise SystemExit("hloc found no model")
+    print(f"{model.num_reg_images()} images registered, {model.num_points3D()} points -> {options.out / 'sfm'}")
+
+
+if __name__ == "__main__":
+    main()
