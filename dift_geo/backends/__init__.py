@@ -35,16 +35,43 @@ class Backend(Protocol):
     def recipe(self) -> dict[str, Any]:
         """What determines the features: name, weights fingerprint, precision."""
 
+    # Optional: `posterior(images) -> (mean, deviation)` where encoding is random, so that an ensemble encodes once;
+    # `projection_file(reading)` where a fitted projection ships with the weights.
 
-def load_backend(name: str = "tiny", *, device: str | torch.device = "cpu", **options: Any) -> Backend:
-    """Load a backbone by name: `tiny`, or the folder of a model in tiny's format.
 
-    Raises ValueError for an unknown name and FileNotFoundError for missing weights.
+def load_backend(name: str | Path = "tiny", *, device: str | torch.device = "cpu", **options: Any) -> Backend:
+    """Load a backbone: tiny, adm, sd2.1, sd1.5, sd-turbo, sdxl, cleandift-sd2.1, a model folder or file, or a hub id.
+
+    device: cpu, cuda, mps or auto. options: those of the backend's class, such as `precision` or `revision`.
+    Raises ValueError for an unknown name or damaged weights and FileNotFoundError for missing ones.
     """
+    from dift_geo.backends.adm import Adm
+    from dift_geo.backends.policy import pick_device
+    from dift_geo.backends.stable_diffusion import KNOWN, StableDiffusion
     from dift_geo.backends.tiny import Tiny
 
+    path, device = Path(name), pick_device(device)
     if name == "tiny":
         return Tiny(device=device, **options)
-    if Path(name).is_dir():
-        return Tiny(name, device=device, **options)
-    raise ValueError(f"unknown backend {name!r}, expected tiny or a model folder")
+    if name == "adm":
+        return Adm(device=device, **options)
+    if name in KNOWN:
+        return StableDiffusion(name, device=device, **options)
+    if path.is_dir():
+        if (path / "unet").is_dir() or (path / "model_index.json").is_file():
+            return StableDiffusion(path, device=device, **options)
+        if (path / "config.json").is_file():
+            return Tiny(path, device=device, **options)
+        if any(path.glob("*.pt")):
+            return Adm(path, device=device, **options)
+        raise FileNotFoundError(
+            f"{path} holds no model; expected unet/ and vae/ (Stable Diffusion), config.json (tiny's format) or a .pt (ADM)"
+        )
+    if path.is_file():
+        return Adm(path, device=device, **options)
+    if str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
+        return StableDiffusion(name, device=device, **options)
+    raise ValueError(
+        f"unknown backend {str(name)!r}, expected tiny, adm, {', '.join(KNOWN)}, an existing model folder "
+        "or a hub id owner/name"
+    )
