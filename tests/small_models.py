@@ -6,7 +6,27 @@ import json
 import string
 from pathlib import Path
 
+import numpy as np
 import torch
+
+
+def fill(module: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """Weights from numpy's generator, the same on every machine and torch: unit gain, norms and biases near their rest."""
+    state = module.state_dict()
+    random = np.random.default_rng(seed)
+    for key in sorted(state, key=lambda key: key.removeprefix("text_model.")):  # a prefix that transformers 5 dropped
+        if state[key].is_floating_point():
+            state[key] = torch.from_numpy(draw(random, key, tuple(state[key].shape)))
+    module.load_state_dict(state)
+    return module
+
+
+def draw(random: np.random.Generator, key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """One tensor of the name and shape given."""
+    values = random.standard_normal(shape).astype(np.float32)
+    if len(shape) > 1:
+        return values / np.float32(np.sqrt(np.prod(shape[1:])))
+    return 0.1 * values + np.float32(key.endswith("weight"))
 
 
 def _clip(folder: Path, hidden: int, projected: bool) -> None:
@@ -16,7 +36,8 @@ def _clip(folder: Path, hidden: int, projected: bool) -> None:
         vocab_size=64, hidden_size=hidden, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=77, projection_dim=hidden, bos_token_id=52, eos_token_id=53, pad_token_id=53,
     )  # fmt: skip
-    (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).save_pretrained(folder)
+    encoder = (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
+    fill(encoder, 1 + hidden).save_pretrained(folder)
 
 
 def _tokenizer(folder: Path) -> None:
@@ -49,21 +70,19 @@ def stable_diffusion(folder: Path, shape: str = "sd2", seed: int = 0) -> Path:
             "up_block_types": ("UpBlock2D", *[cross["up"]] * 3), "cross_attention_dim": 32,
             "attention_head_dim": 4 if shape == "sd1" else (2, 4, 8, 8), "upcast_attention": shape == "sd2",
         }  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            in_channels=4, out_channels=4, layers_per_block=2, norm_num_groups=8, use_linear_projection=shape != "sd1", **own
-        )
-        vae = AutoencoderKL(
-            block_out_channels=(8, 8, 16, 16), norm_num_groups=4, layers_per_block=1, latent_channels=4,
-            down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
-            scaling_factor=0.13025 if xl else 0.18215,
-        )  # fmt: skip
-        _clip(folder / "text_encoder", 32, projected=False)
-        if xl:
-            _clip(folder / "text_encoder_2", 16, projected=True)
-    unet.save_pretrained(folder / "unet")
-    vae.save_pretrained(folder / "vae")
+    unet = UNet2DConditionModel(
+        in_channels=4, out_channels=4, layers_per_block=2, norm_num_groups=8, use_linear_projection=shape != "sd1", **own
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16), norm_num_groups=4, layers_per_block=1, latent_channels=4,
+        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+        scaling_factor=0.13025 if xl else 0.18215,
+    )  # fmt: skip
+    fill(unet, seed).save_pretrained(folder / "unet")
+    fill(vae, seed + 1).save_pretrained(folder / "vae")
+    _clip(folder / "text_encoder", 32, projected=False)
+    if xl:
+        _clip(folder / "text_encoder_2", 16, projected=True)
     for part in ("tokenizer", "tokenizer_2") if xl else ("tokenizer",):
         _tokenizer(folder / part)
     schedule = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
