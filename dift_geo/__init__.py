@@ -24,6 +24,7 @@ _HOME = {
     "Matches": "types",
     "Projection": "projection",
     "Sift": "keypoints",
+    "SuperPoint": "superpoint",
     "auc": "geometry",
     "corner_error_px": "geometry",
     "diffusion_features": "diffusion",

@@ -70,7 +70,9 @@ def _add_extractor_flags(parser: argparse.ArgumentParser, size: int = 1600, max_
 
     group = parser.add_argument_group("features")
     group.add_argument("--backend", default="tiny", metavar="NAME", help="tiny, a model folder or a hub id")
-    group.add_argument("--detector", default="sift", metavar="NAME", help="sift or superpoint")
+    group.add_argument(
+        "--detector", default="sift", metavar="NAME", help="sift, superpoint, or the folder or hub id of SuperPoint weights"
+    )
     group.add_argument("--descriptor", default="dift", choices=DESCRIPTORS, help="what is computed at the keypoints")
     group.add_argument("--reading", choices=("dense", "oriented"), help="default: what suits the backend")
     group.add_argument("--max-keypoints", type=int, default=max_keypoints, metavar="N", help="per image")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -108,7 +109,11 @@ def build_extractor(
 def _build_detector(name: str, max_keypoints: int, upright: bool, device: str) -> Detector:
     if name == "sift":
         return Sift(max_keypoints, max_orientations=1 if upright else 2)
-    raise ValueError(f"detector is {name!r}, expected one of {', '.join(DETECTORS)}")
+    if name == "superpoint" or "/" in name or Path(name).is_dir():
+        from dift_geo.superpoint import SUPERPOINT, SuperPoint
+
+        return SuperPoint(max_keypoints, SUPERPOINT if name == "superpoint" else name, device=device)
+    raise ValueError(f"detector is {name!r}, expected {', '.join(DETECTORS)}, or a SuperPoint model's folder or hub id")
 
 
 def _version(name: str) -> str:

@@ -89,3 +89,12 @@ def stable_diffusion(folder: Path, shape: str = "sd2", seed: int = 0) -> Path:
     schedule.save_config(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     return folder
+
+
+def superpoint_folder(folder: Path, seed: int = 0) -> Path:
+    """A SuperPoint with few channels and random weights, in transformers' layout."""
+    from transformers import SuperPointConfig, SuperPointForKeypointDetection
+
+    config = SuperPointConfig(encoder_hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=32, descriptor_decoder_dim=24)
+    fill(SuperPointForKeypointDetection(config), seed).save_pretrained(folder)
+    return folder
