@@ -41,8 +41,8 @@ class DiftConfig:
     patch. extent: half that side in units of the keypoint scale. grid: cells per side kept of an oriented patch's map (1
     is its centre). seed: of the noise. network_wh: exact (width, height) shown to the network in the dense reading;
     None keeps the aspect ratio. mode: `paper` follows the released script in what it does besides: x0 is drawn from the
-    encoder's posterior, the image is resized by bicubic interpolation to 8 bits, and the map is read with that script's
-    half-pixel bias (`FeatureMap.sample_as_published`). max_batch: images, patches or ensemble members per forward; bounds
+    encoder's posterior, the image is resized by Pillow, and the map is read with that script's half-pixel bias
+    (`FeatureMap.sample_as_published`). max_batch: images, patches or ensemble members per forward; bounds
     memory, not results.
     """
 
@@ -245,10 +245,13 @@ class Dift:
         size_hw = self.config.network_wh[::-1] if self.config.network_wh else tuple(sides)
         if wrong := [side for side in size_hw if side % multiple]:
             raise ValueError(f"network_wh has side {wrong[0]}, expected multiples of {multiple} for {self.backend.name}")
-        tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-        if self.config.mode == "paper":  # 8 bits in, 8 bits out, like Pillow's default
-            return F.interpolate(tensor, size_hw, mode="bicubic", antialias=True).float() / 255
-        return F.interpolate(tensor.float() / 255, size_hw, mode="bilinear", antialias=True, align_corners=False)
+        if self.config.mode == "paper":  # Pillow's resize, as that script uses: bicubic, rounded to 8 bits
+            from PIL import Image
+
+            resized = np.array(Image.fromarray(image).resize(size_hw[::-1]))
+            return torch.from_numpy(resized).permute(2, 0, 1)[None].float() / 255
+        tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+        return F.interpolate(tensor, size_hw, mode="bilinear", antialias=True, align_corners=False)
 
     def _read_oriented(self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator) -> NDArray[np.float32]:
         c = self.config
