@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from small_models import stable_diffusion
 
 from dift_geo.backends import load_backend
 from dift_geo.backends import stable_diffusion as module
 from dift_geo.backends.policy import pick_device, pick_dtype
 from dift_geo.backends.stable_diffusion import KNOWN, StableDiffusion
+from dift_geo.cli import main
 from dift_geo.diffusion import Dift, DiftConfig, diffusion_features
+from dift_geo.extractors import build_extractor
+from dift_geo.images import write_image
 from dift_geo.keypoints import Sift
 from dift_geo.types import Keypoints
+from tests.conftest import textured
+from tests.small_models import stable_diffusion, superpoint_folder
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHAPES = ("sd1", "sd2", "xl")
@@ -270,8 +276,6 @@ def test_paper_mode_reads_as_the_published_script(
     backends: dict[str, StableDiffusion], references: dict[str, Reference]
 ) -> None:
     """Written out here as that script does it: Pillow's resize, whole ensemble, biased grid, zeros outside."""
-    from dataclasses import replace
-
     image = cv2.resize(
         np.random.default_rng(1).integers(0, 256, (20, 26, 3), np.uint8), (130, 100), interpolation=cv2.INTER_CUBIC
     )
@@ -280,8 +284,6 @@ def test_paper_mode_reads_as_the_published_script(
     dift = Dift(backends["sd2"], Sift(), config)
     keypoints = Keypoints(xy, np.ones(len(xy), np.float32), (130, 100))
     got = dift.raw_descriptors(image, keypoints, "a.png")
-
-    import zlib
 
     noise = members(torch.Generator().manual_seed(zlib.crc32(b"5/a.png")), (1, 4, 16, 8), 2)
     pixels = np.array(Image.fromarray(image).resize((64, 128)))
@@ -530,3 +532,59 @@ def test_lower_precision_stays_near(folders: dict[str, Path], backends: dict[str
 def test_a_layer_that_is_not_there(backends: dict[str, StableDiffusion]) -> None:
     with pytest.raises(ValueError, match="layer is 3, expected -1 to 2 for sd:xl"):
         diffusion_features(backends["xl"], random_image(64, 64), t=0, layers=(3,))
+
+
+# the whole road
+
+
+def render_corner(folder: Path, views: int = 5) -> None:
+    """Three textured walls that meet in a corner, seen by a camera that moves sideways."""
+    folder.mkdir()
+    K = np.array([[400.0, 0, 191.5], [0, 400, 127.5], [0, 0, 1]])
+    planes = [  # origin and two sides, in metres; the camera looks along +z, y down
+        (np.array([-2.0, -2, 7]), np.array([2.0, 0, 2]), np.array([0.0, 4, 0])),
+        (np.array([0.0, -2, 9]), np.array([2.0, 0, -2]), np.array([0.0, 4, 0])),
+        (np.array([-2.0, 1, 7]), np.array([2.0, 0, 2]), np.array([2.0, 0, -2])),
+    ]
+    for view in range(views):
+        centre = np.array([0.6 * view - 1.2, -0.15 * view, 0])
+        canvas = np.zeros((256, 384, 3), np.uint8)
+        for seed, (origin, side0, side1) in enumerate(planes):
+            surface = textured((400, 400), seed)
+            image_from_texture = K @ np.stack([side0 / 400, side1 / 400, origin - centre], 1)
+            seen = cv2.warpPerspective(surface, image_from_texture, (384, 256), flags=cv2.INTER_AREA)
+            mask = cv2.warpPerspective(np.full((400, 400), 255, np.uint8), image_from_texture, (384, 256)) > 127
+            canvas[mask] = seen[mask]
+        write_image(folder / f"{view}.png", canvas)
+
+
+@pytest.mark.parametrize("detector", ["sift", "superpoint"])
+def test_reconstruct_runs_the_whole_road(
+    backends: dict[str, StableDiffusion], folders: dict[str, Path], tmp_path: Path, detector: str
+) -> None:
+    """Small random Stable Diffusion, at SIFT's and at a small random SuperPoint's points, by the command line alone."""
+    render_corner(tmp_path / "images")
+    where = detector if detector == "sift" else str(superpoint_folder(tmp_path / "superpoint"))
+    flags = ["--backend", str(folders["sd2"]), "--detector", where, "--max-keypoints", "800", "--max-batch", "1"]
+    assert main(["reconstruct", str(tmp_path / "images"), str(tmp_path / "out"), *flags]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["registered"] == 5
+    assert summary["points"] > 50
+
+
+def test_paper_mode_is_one_flag(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extractor = build_extractor(backend=str(folders["sd2"]), mode="paper", seed=3, max_batch=2)
+    assert extractor.recipe()["descriptors"][0]["dift"]["config"]["mode"] == "paper"
+    assert extractor.recipe()["size"] is None
+    dift = extractor.describers[0]
+    assert isinstance(dift, Dift)
+    assert dift.config == replace(DiftConfig.paper("sd"), seed=3, max_batch=2)
+    write_image(tmp_path / "a.png", textured((64, 64)))
+    assert main(["extract", str(tmp_path), str(tmp_path / "f.h5"), "--mode", "paper"]) == 1
+    assert "no paper settings for tiny" in capsys.readouterr().err
+
+
+def test_one_orientation_where_it_does_not_enter(folders: dict[str, Path]) -> None:
+    """Dense descriptors at one place are equal whatever the angle: two of them could never be told apart."""
+    assert build_extractor(backend=str(folders["sd2"])).detector.recipe()["max_orientations"] == 1
+    assert build_extractor(backend="tiny").detector.recipe()["max_orientations"] == 2

@@ -6,12 +6,14 @@ keypoints, descriptors or files of the house; backend files import nothing from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from dift_geo.backends.policy import Precision, pick_device
 
 __all__ = ["Backend", "load_backend"]
 
@@ -39,39 +41,49 @@ class Backend(Protocol):
     # `projection_file(reading)` where a fitted projection ships with the weights.
 
 
-def load_backend(name: str | Path = "tiny", *, device: str | torch.device = "cpu", **options: Any) -> Backend:
+def load_backend(
+    name: str | Path = "tiny", *, device: str | torch.device = "cpu", precision: Precision = "auto", **options: Any
+) -> Backend:
     """Load a backbone: tiny, adm, sd2.1, sd1.5, sd-turbo, sdxl, cleandift-sd2.1, a model folder or file, or a hub id.
 
-    device: cpu, cuda, mps or auto. options: those of the backend's class, such as `precision` or `revision`.
+    device, precision: see `policy`. options: the others of the backend's class, such as `revision` or `prompt`.
     Raises ValueError for an unknown name or damaged weights and FileNotFoundError for missing ones.
     """
     from dift_geo.backends.adm import Adm
-    from dift_geo.backends.policy import pick_device
     from dift_geo.backends.stable_diffusion import KNOWN, StableDiffusion
     from dift_geo.backends.tiny import Tiny
 
-    path, device = Path(name), pick_device(device)
-    if name == "tiny":
-        return Tiny(device=device, **options)
-    if name == "adm":
-        return Adm(device=device, **options)
-    if name in KNOWN:
-        return StableDiffusion(name, device=device, **options)
+    kind, where = _kind(Path(name), KNOWN)
+    if kind == "tiny":
+        if precision not in ("auto", "float32"):
+            raise ValueError(f"precision is {precision!r}, expected float32: {name} is too small to gain from less")
+        return Tiny(*where, device=pick_device(device), **options)
+    build: Any = Adm if kind == "adm" else StableDiffusion
+    return build(*where, device=device, precision=precision, **options)  # type: ignore[no-any-return]
+
+
+def _kind(path: Path, known: Container[str]) -> tuple[str, list[str | Path]]:
+    """Which class a name, folder, file or hub id is for, and what to tell it."""
+    name = path.as_posix()
+    if name in ("tiny", "adm"):
+        return name, []
+    if name in known:
+        return "sd", [name]
     if path.is_dir():
         if (path / "unet").is_dir() or (path / "model_index.json").is_file():
-            return StableDiffusion(path, device=device, **options)
+            return "sd", [path]
         if (path / "config.json").is_file():
-            return Tiny(path, device=device, **options)
+            return "tiny", [path]
         if any(path.glob("*.pt")):
-            return Adm(path, device=device, **options)
+            return "adm", [path]
         raise FileNotFoundError(
             f"{path} holds no model; expected unet/ and vae/ (Stable Diffusion), config.json (tiny's format) or a .pt (ADM)"
         )
     if path.is_file():
-        return Adm(path, device=device, **options)
-    if str(name).count("/") == 1 and not str(name).startswith((".", "/", "~")):
-        return StableDiffusion(name, device=device, **options)
+        return "adm", [path]
+    if name.count("/") == 1 and name[0] not in "./~":
+        return "sd", [name]
     raise ValueError(
-        f"unknown backend {str(name)!r}, expected tiny, adm, {', '.join(KNOWN)}, an existing model folder "
-        "or a hub id owner/name"
+        f"unknown backend {name!r}, expected tiny, adm, sd2.1, sd1.5, sd-turbo, sdxl, cleandift-sd2.1, an existing model "
+        "folder or a hub id owner/name"
     )
