@@ -92,9 +92,17 @@ def stable_diffusion(folder: Path, shape: str = "sd2", seed: int = 0) -> Path:
 
 
 def superpoint_folder(folder: Path, seed: int = 0) -> Path:
-    """A SuperPoint with few channels and random weights, in transformers' layout."""
+    """A SuperPoint with few channels and random weights, in transformers' layout.
+
+    He's initialisation, under which even random convolutions tell points apart.
+    """
     from transformers import SuperPointConfig, SuperPointForKeypointDetection
 
-    config = SuperPointConfig(encoder_hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=32, descriptor_decoder_dim=24)
-    fill(SuperPointForKeypointDetection(config), seed).save_pretrained(folder)
+    config = SuperPointConfig(encoder_hidden_sizes=[16, 16, 32, 32], decoder_hidden_size=64, descriptor_decoder_dim=64)
+    model = SuperPointForKeypointDetection(config)
+    random = np.random.default_rng(seed)
+    for key, value in sorted(model.named_parameters()):
+        drawn = np.sqrt(2) * draw(random, key, tuple(value.shape)) if value.ndim > 1 else np.zeros(value.shape)
+        value.data = torch.from_numpy(drawn.astype(np.float32))
+    model.save_pretrained(folder)
     return folder

@@ -80,10 +80,10 @@ def test_empty_one_many(folder: Path) -> None:
         keypoints = detector.detect(image)
         assert len(keypoints) == 0
         assert keypoints.size_wh == (image.shape[1], image.shape[0])
-        assert detector.describe(image, keypoints).shape == (0, 24)
+        assert detector.describe(image, keypoints).shape == (0, 64)
     image = picture()
     one = Keypoints(np.array([[60, 40]], np.float32), np.ones(1, np.float32), (128, 96))
-    assert detector.describe(image, one).shape == (1, 24)
+    assert detector.describe(image, one).shape == (1, 64)
     assert abs(np.linalg.norm(detector.describe(image, one)) - 1) < 1e-5
 
 
@@ -101,7 +101,7 @@ def test_coordinates_come_in_the_original_frame(folder: Path) -> None:
     seen = cv2.resize(image, (128, 96), interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(features.keypoints.xy, (SuperPoint(50, folder).detect(seen).xy + 0.5) * 2 - 0.5, atol=1e-4)
     assert features.keypoints.size_wh == (256, 192)
-    assert features.descriptors.shape == (50, 24)
+    assert features.descriptors.shape == (50, 64)
     assert extractor.recipe()["detector"]["name"] == "superpoint"
 
 
