@@ -26,6 +26,7 @@ _HOME = {
     "Method": "benchmark_methods",
     "Projection": "projection",
     "Sift": "keypoints",
+    "SuperPoint": "superpoint",
     "auc": "geometry",
     "corner_error_px": "geometry",
     "diffusion_features": "diffusion",

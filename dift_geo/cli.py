@@ -20,7 +20,9 @@ from dift_geo import __version__
 __all__ = ["build_parser", "main"]
 
 SKIPPED_SOME = 3
-EXTRACTOR_FLAGS = ("backend", "detector", "descriptor", "reading", "max_keypoints", "size", "projection")
+EXTRACTOR_FLAGS = (
+    "backend", "detector", "descriptor", "reading", "max_keypoints", "size", "projection", "mode", "precision", "max_batch"
+)  # fmt: skip
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,25 +73,33 @@ def _command(commands: Any, name: str, run: Any, summary: str, example: str) -> 
 
 
 def _add_extractor_flags(parser: argparse.ArgumentParser, size: int = 1600, max_keypoints: int = 4096) -> None:
+    from dift_geo.backends.policy import Precision
     from dift_geo.extractors import DESCRIPTORS
 
     group = parser.add_argument_group("features")
-    group.add_argument("--backend", default="tiny", metavar="NAME", help="tiny, a model folder or a hub id")
-    group.add_argument("--detector", default="sift", metavar="NAME", help="sift, superpoint or colmap:DATABASE")
+    group.add_argument("--backend", default="tiny", metavar="NAME", help="tiny, sd2.1, adm, ..., a model folder or a hub id")
+    group.add_argument(
+        "--detector", default="sift", metavar="NAME", help="sift, superpoint (or its folder or hub id), colmap:DATABASE"
+    )
     group.add_argument("--descriptor", default="dift", choices=DESCRIPTORS, help="what is computed at the keypoints")
     group.add_argument("--reading", choices=("dense", "oriented"), help="default: what suits the backend")
     group.add_argument("--max-keypoints", type=int, default=max_keypoints, metavar="N", help="per image")
     group.add_argument("--size", type=int, default=size, metavar="PX", help="longest side the network and detector see")
     group.add_argument("--projection", metavar="FILE", help="a projection fitted by `dift-geo calibrate`")
     group.add_argument("--seed", type=int, default=0, help="of noise and RANSAC")
-    group.add_argument("--device", default="cpu", help="cpu, cuda, mps")
+    group.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto for the best there is")
+    group.add_argument("--mode", choices=("default", "paper"), default="default", help="paper: published settings of SD or ADM")
+    group.add_argument("--precision", choices=get_args(Precision), default="auto", help="auto: half on a GPU")
+    group.add_argument("--max-batch", type=int, metavar="N", help="images or draws at once; bounds memory")
 
 
 def _extractor(options: dict[str, Any]) -> Any:
     """Take the extractor's flags out of `options` and build it."""
+    from dift_geo.backends.policy import pick_device
     from dift_geo.extractors import build_extractor
 
     flags = {name: options.pop(name) for name in EXTRACTOR_FLAGS}
+    options["device"] = str(pick_device(options["device"]))
     return build_extractor(**flags, seed=options["seed"], device=options["device"])
 
 
@@ -312,8 +322,8 @@ def _homography(
     from dift_geo.images import read_image, write_image
     from dift_geo.matching import match_mutual_nn
 
-    seed, device = options["seed"], options["device"]
     extractor = _extractor(options)
+    seed, device = options["seed"], options["device"]
     picture0, picture1 = read_image(image0), read_image(image1)
     f0, f1 = extractor.extract(picture0, str(image0)), extractor.extract(picture1, str(image1))
     matches = match_mutual_nn(f0.descriptors, f1.descriptors, ratio=ratio, min_similarity=min_similarity, device=device)

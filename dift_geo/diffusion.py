@@ -28,6 +28,7 @@ from dift_geo.types import Features, Keypoints
 __all__ = ["Dift", "DiftConfig", "diffusion_features"]
 
 Reading = Literal["dense", "oriented"]
+Mode = Literal["default", "paper"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class DiftConfig:
     the network. ensemble: noise draws averaged. layers: decoder blocks read, concatenated. patch_px: side of an oriented
     patch. extent: half that side in units of the keypoint scale. grid: cells per side kept of an oriented patch's map (1
     is its centre). seed: of the noise. network_wh: exact (width, height) shown to the network in the dense reading;
-    None keeps the aspect ratio. max_batch: images or patches per forward; bounds memory, not results.
+    None keeps the aspect ratio. mode: `paper` follows the released script in what it does besides: x0 is drawn from the
+    encoder's posterior, the image is resized by Pillow, and the map is read with that script's half-pixel bias
+    (`FeatureMap.sample_as_published`). max_batch: images, patches or ensemble members per forward; bounds
+    memory, not results.
     """
 
     reading: Reading = "dense"
@@ -52,11 +56,14 @@ class DiftConfig:
     grid: int = 1
     seed: int = 0
     network_wh: tuple[int, int] | None = None
+    mode: Mode = "default"
     max_batch: int = 256
 
     def __post_init__(self) -> None:
         if self.reading not in get_args(Reading):
             raise ValueError(f"reading is {self.reading!r}, expected dense or oriented")
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"mode is {self.mode!r}, expected default or paper")
         if not 0 <= self.t < 1000:
             raise ValueError(f"t is {self.t}, expected 0 to 999")
         if not self.layers:
@@ -69,11 +76,33 @@ class DiftConfig:
 
     @classmethod
     def default(cls, backend_name: str, reading: Reading | None = None) -> DiftConfig:
-        """The settings a backend is meant to run with: oriented for tiny, the noise-free dense map for the others."""
-        if not backend_name.startswith("tiny"):
-            return cls(reading=reading or "dense")
-        oriented = cls(reading="oriented", t=100, layers=(1,), grid=4)
-        return oriented if reading in (None, "oriented") else cls(reading="dense", t=100, layers=(1, 2))
+        """The settings a backend is meant to run with: oriented for tiny, one noise-free dense pass for the others.
+
+        The layer is the paper's, or its counterpart where blocks are counted otherwise: the one that ends at 1/8 of the
+        image with 640 channels is block 2 of four, but block 1 of XL's three. t is the paper's too; CleanDIFT's weights
+        were tuned on clean images around 261.
+        """
+        reading = reading or ("oriented" if backend_name.startswith("tiny") else "dense")
+        if backend_name.startswith("tiny"):
+            oriented = cls(reading="oriented", t=100, layers=(1,), grid=4)
+            return oriented if reading == "oriented" else cls(reading="dense", t=100, layers=(1, 2))
+        if backend_name == "adm":
+            return cls(reading=reading, t=41, layers=(11,), max_batch=8)
+        layers = (1,) if "xl" in backend_name.lower() else (2,)
+        return cls(reading=reading, t=261 if "cleandift" in backend_name.lower() else 0, layers=layers, max_batch=8)
+
+    @classmethod
+    def paper(cls, model: Literal["sd", "adm"]) -> DiftConfig:
+        """The settings published for HPatches: Stable Diffusion 2.1 or ADM, at 768 x 768 whatever the aspect ratio.
+
+        Stable Diffusion: t 0, up block 2, 8 draws; ADM: t 41, output block 11, 4 draws. The paper compares Stable
+        Diffusion's descriptors by cosine and ADM's by L2 before normalising; ours have unit length, so both by cosine.
+        """
+        published = {"sd": (0, 2, 8), "adm": (41, 11, 4)}
+        if model not in published:
+            raise ValueError(f"model is {model!r}, expected sd or adm")
+        t, layer, ensemble = published[model]
+        return cls(t=t, noisy=True, ensemble=ensemble, layers=(layer,), network_wh=(768, 768), mode="paper", max_batch=ensemble)
 
     def recipe(self) -> dict[str, Any]:
         """What determines descriptors: everything but the batch size."""
@@ -90,24 +119,47 @@ def diffusion_features(
     layers: Sequence[int],
     noisy: bool = False,
     ensemble: int = 1,
-    generator: torch.Generator | None = None,
+    posterior: bool = False,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    max_batch: int = 256,
 ) -> list[Tensor]:
-    """Decoder features of images (B, 3, H, W) in [0, 1]: one (B, C, h, w) tensor per layer.
+    """Decoder features of images (B, 3, H, W) in [0, 1]: one (B, C, h, w) float32 tensor per layer.
 
     x_t = sqrt(abar) x0 + sqrt(1 - abar) eps with eps drawn from `generator`, features averaged over `ensemble` draws.
-    With `noisy` off, x0 itself goes in once and t only conditions the network.
+    With `noisy` off, x0 itself goes in once and t only conditions the network. posterior: draw x0 too, once per member,
+    where the backend's encoder is random. The encoder runs once in any case. generator: one for all images or one each,
+    always on the CPU, so that every device sees the same noise. max_batch: ensemble members per forward, times B.
     """
-    x0 = backend.encode(images, None)
+    draw = getattr(backend, "posterior", None) if posterior else None
+    mean, deviation = draw(images) if draw is not None else (backend.encode(images, None), None)
     if not noisy:
-        return backend.decoder_features(x0, t, layers)
+        return [feature.float() for feature in backend.decoder_features(mean, t, layers)]
     abar = backend.alpha_bar(t)
-    total: list[Tensor] | None = None
-    for _ in range(ensemble):
-        noise = torch.randn(x0.shape, generator=generator, dtype=torch.float32).to(x0)  # drawn on the CPU: same everywhere
-        features = backend.decoder_features(abar.sqrt() * x0 + (1 - abar).sqrt() * noise, t, layers)
-        total = features if total is None else [a + b for a, b in zip(total, features)]
-    assert total is not None
+
+    def member() -> Tensor:
+        x0 = mean if deviation is None else mean + deviation * _randn(mean, generator)
+        return abar.sqrt() * x0 + (1 - abar).sqrt() * _randn(mean, generator)
+
+    members = [member() for _ in range(ensemble)]  # drawn one by one: the noise does not depend on max_batch
+    total: list[Tensor] = []
+    at_once = max(1, max_batch // max(1, len(images)))
+    for start in range(0, ensemble, at_once):
+        chunk = members[start : start + at_once]
+        features = backend.decoder_features(torch.cat(chunk), t, layers)
+        for i, feature in enumerate(features):
+            for one in feature.float().unflatten(0, (len(chunk), -1)):  # in the order drawn, whatever the chunks
+                if len(total) == i:
+                    total.append(one.clone())
+                else:
+                    total[i] += one
     return [feature / ensemble for feature in total]
+
+
+def _randn(like: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
+    """Standard normal of the shape of (B, ...), drawn on the CPU; with one generator per image, each from its own."""
+    if isinstance(generator, Sequence):
+        return torch.stack([torch.randn(like.shape[1:], generator=one) for one in generator]).to(like)
+    return torch.randn(like.shape, generator=generator).to(like)
 
 
 class Dift:
@@ -163,22 +215,43 @@ class Dift:
         read = self._read_dense if self.config.reading == "dense" else self._read_oriented
         return read(image, keypoints, generator)
 
-    def _features(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
+    def _features(self, images: Tensor, generator: torch.Generator | Sequence[torch.Generator]) -> list[Tensor]:
         c = self.config
         return diffusion_features(
-            self.backend, images, t=c.t, layers=c.layers, noisy=c.noisy, ensemble=c.ensemble, generator=generator
+            self.backend,
+            images,
+            t=c.t,
+            layers=c.layers,
+            noisy=c.noisy,
+            ensemble=c.ensemble,
+            posterior=c.mode == "paper",
+            generator=generator,
+            max_batch=c.max_batch,
         )
 
     def _read_dense(self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator) -> NDArray[np.float32]:
         h, w = image.shape[:2]
-        multiple = self.backend.multiple
-        size_wh = self.config.network_wh or tuple(max(multiple, round(side / multiple) * multiple) for side in (w, h))
-        tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
-        tensor = F.interpolate(tensor, size_wh[::-1], mode="bilinear", antialias=True, align_corners=False)
-        maps = self._features(tensor, generator)
+        maps = self._features(self._network_image(image), generator)
         xy = torch.from_numpy(keypoints.xy).to(maps[0].device)
-        parts = [F.normalize(FeatureMap(values[0].float(), (w, h)).sample(xy)) for values in maps]
+        grids = [FeatureMap(values[0], (w, h)) for values in maps]
+        published = self.config.mode == "paper"
+        parts = [F.normalize(grid.sample_as_published(xy) if published else grid.sample(xy)) for grid in grids]
         return torch.cat(parts, 1).cpu().numpy()
+
+    def _network_image(self, image: NDArray[np.uint8]) -> Tensor:
+        """(H, W, 3) uint8 -> (1, 3, h, w) float32 in [0, 1], resized to what the network takes."""
+        multiple = self.backend.multiple
+        sides = (max(multiple, round(side / multiple) * multiple) for side in image.shape[:2])
+        size_hw = self.config.network_wh[::-1] if self.config.network_wh else tuple(sides)
+        if wrong := [side for side in size_hw if side % multiple]:
+            raise ValueError(f"network_wh has side {wrong[0]}, expected multiples of {multiple} for {self.backend.name}")
+        if self.config.mode == "paper":  # Pillow's resize, as that script uses: bicubic, rounded to 8 bits
+            from PIL import Image
+
+            resized = np.array(Image.fromarray(image).resize(size_hw[::-1]))
+            return torch.from_numpy(resized).permute(2, 0, 1)[None].float() / 255
+        tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+        return F.interpolate(tensor, size_hw, mode="bilinear", antialias=True, align_corners=False)
 
     def _read_oriented(self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator) -> NDArray[np.float32]:
         c = self.config
@@ -192,9 +265,9 @@ class Dift:
         if self.config.grid == 1:
             centre = torch.full((1, 2), (self.config.patch_px - 1) / 2)
             size_wh = (self.config.patch_px, self.config.patch_px)
-            read = [torch.stack([FeatureMap(m, size_wh).sample(centre)[0] for m in values.float()]) for values in maps]
+            read = [torch.stack([FeatureMap(m, size_wh).sample(centre)[0] for m in values]) for values in maps]
         else:
-            read = [F.adaptive_avg_pool2d(values.float(), self.config.grid).flatten(1) for values in maps]
+            read = [F.adaptive_avg_pool2d(values, self.config.grid).flatten(1) for values in maps]
         return torch.cat([F.normalize(part) for part in read], 1)
 
     def with_config(self, **changes: Any) -> Dift:

@@ -6,7 +6,7 @@ The only place that maps names to parts. Knows no files of features and no match
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.backends import load_backend
-from dift_geo.diffusion import Dift, DiftConfig, Reading
+from dift_geo.backends.policy import Precision
+from dift_geo.diffusion import Dift, DiftConfig, Mode, Reading
 from dift_geo.images import resize_longest
 from dift_geo.keypoints import Detector, Sift
 from dift_geo.projection import Projection
@@ -79,31 +80,46 @@ def build_extractor(
     seed: int = 0,
     device: str = "cpu",
     projection: str | None = None,
+    mode: Mode = "default",
+    precision: Precision = "auto",
+    max_batch: int | None = None,
     config: DiftConfig | None = None,
 ) -> Extractor:
     """The extractor that the command line flags of the same names describe.
 
-    projection: path of a fitted projection instead of the backend's own. config: overrules `reading` and `seed`.
+    projection: path of a fitted projection instead of the backend's own. mode: `paper` takes the published settings of
+    Stable Diffusion or ADM, on the image at its own size. max_batch: of `DiftConfig`; None leaves the backend's default.
+    config: overrules `reading`, `mode`, `max_batch` and `seed`.
     Raises ValueError for an unknown word or for words that do not go together.
     """
     if descriptor not in DESCRIPTORS:
         raise ValueError(f"descriptor is {descriptor!r}, expected one of {', '.join(DESCRIPTORS)}")
     wanted = descriptor.split("+")
-    upright = reading == "dense" and wanted == ["dift"]  # a second orientation would repeat the same dense descriptor
+    model = load_backend(backend, device=device, precision=precision) if "dift" in wanted else None
+    if model is not None and config is None:
+        config = _choose_config(model.name, reading, mode, max_batch, seed)
+    # where orientation does not enter the descriptor, a second orientation would repeat it
+    upright = wanted == ["dift"] and config is not None and config.reading == "dense"
+    size = None if config is not None and config.mode == "paper" else size
     found = _build_detector(detector, max_keypoints, upright, device)
     describers: list[Describer] = []
     for word in wanted:
-        if word == "dift":
-            from dataclasses import replace
-
-            model = load_backend(backend, device=device)
-            chosen = config or replace(DiftConfig.default(model.name, reading), seed=seed)
-            describers.append(Dift(model, found, chosen, Projection.load(projection) if projection else "auto", size))
+        if word == "dift" and model is not None:
+            describers.append(Dift(model, found, config, Projection.load(projection) if projection else "auto", size))
         elif found.name == OWNER[word]:
             describers.append(found)  # type: ignore[arg-type]
         else:
             raise ValueError(f"descriptor {descriptor!r} needs --detector {OWNER[word]}, got {detector!r}")
     return Extractor(found, describers, size)
+
+
+def _choose_config(name: str, reading: Reading | None, mode: Mode, max_batch: int | None, seed: int) -> DiftConfig:
+    changes: dict[str, Any] = {"seed": seed} if max_batch is None else {"seed": seed, "max_batch": max_batch}
+    if mode == "default":
+        return replace(DiftConfig.default(name, reading), **changes)
+    if name.startswith("tiny") or reading == "oriented":
+        raise ValueError(f"no paper settings for {name} and reading {reading!r}; expected sd2.1, another SD or adm, dense")
+    return replace(DiftConfig.paper("adm" if name == "adm" else "sd"), **changes)
 
 
 def _build_detector(name: str, max_keypoints: int, upright: bool, device: str) -> Detector:
@@ -113,7 +129,13 @@ def _build_detector(name: str, max_keypoints: int, upright: bool, device: str) -
         from dift_geo.colmap_keypoints import ColmapKeypoints
 
         return ColmapKeypoints(Path(name.removeprefix("colmap:")))
-    raise ValueError(f"detector is {name!r}, expected one of {', '.join(DETECTORS)} or colmap:DATABASE")
+    if name == "superpoint" or "/" in name or Path(name).is_dir():
+        from dift_geo.superpoint import SUPERPOINT, SuperPoint
+
+        return SuperPoint(max_keypoints, SUPERPOINT if name == "superpoint" else name, device=device)
+    raise ValueError(
+        f"detector is {name!r}, expected one of {', '.join(DETECTORS)}, colmap:DATABASE, or a folder or hub id of SuperPoint"
+    )
 
 
 def _version(name: str) -> str:

@@ -2,6 +2,7 @@
 
 Descriptors half a cell off are the recurring bug of this field, so the grid convention lives here once:
 cell (i, j) of a (C, h, w) map covers an equal share of the image, borders aligned (`align_corners=False`).
+The paper's script reads elsewhere; `sample_as_published` repeats that, for comparison with its numbers only.
 """
 
 from __future__ import annotations
@@ -34,4 +35,15 @@ class FeatureMap:
             raise ValueError(f"xy has shape {tuple(xy.shape)}, expected (N, 2)")
         grid = (2 * xy.to(self.values) + 1) / xy.new_tensor(self.size_wh).to(self.values) - 1  # [-1, 1] border to border
         sampled = F.grid_sample(self.values[None], grid[None, None], padding_mode="border", align_corners=False)
+        return sampled[0, :, 0].T
+
+    def sample_as_published(self, xy: Tensor) -> Tensor:
+        """Reading of DIFT's released HPatches script: (N, 2) -> (N, C).
+
+        It scales (0, w - 1) to (-1, 1) but samples as if that were border to border, with zeros outside. So it reads
+        exactly in the middle, half an image pixel off at the borders, and fades within half a cell of them.
+        """
+        half = (xy.new_tensor(self.size_wh).to(self.values) - 1) / 2
+        grid = (xy.to(self.values) - half) / half.clamp(min=0.5)  # clamp: one-pixel images have no extent to divide by
+        sampled = F.grid_sample(self.values[None], grid[None, None], padding_mode="zeros", align_corners=False)
         return sampled[0, :, 0].T

@@ -1,0 +1,254 @@
+"""How much time and memory each step away from the released algorithm saves, on the true Stable Diffusion 2.1.
+
+The weights are random, the architecture, number format and image size are real. `released` is the published algorithm as
+written, in code of its own: text encoder kept, VAE and U-Net both run on `ensemble` copies of the image (it too stops at
+the tapped block). Every step runs in a process of its own; noise is the same, so that features can be compared.
+
+    python pipelines/bench/sd.py bench_sd/ --threads 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import json
+import resource
+import string
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+STEPS = {
+    "released": "as written: VAE and U-Net run `ensemble` times, text encoder resident",
+    "encode-once": "+ one VAE pass, `ensemble` draws from its posterior",
+    "drop-text": "+ prompt embedding from the cache, no text encoder (dift-geo at the paper's settings)",
+    "one-by-one": "the same with --max-batch 1: least memory",
+    "default": "dift-geo's default: noise-free, one pass",
+}
+LAYER, T = 2, 0  # of the paper
+
+SIZES: dict[str, dict[str, Any]] = {
+    "sd2.1": {
+        "unet": {
+            "block_out_channels": (320, 640, 1280, 1280), "attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024,
+        },
+        "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
+        "text": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16,
+                 "vocab_size": 49408, "hidden_act": "gelu"},
+    },
+    "small": {
+        "unet": {"block_out_channels": (32, 64, 64, 64), "attention_head_dim": (2, 4, 4, 4), "cross_attention_dim": 32},
+        "vae": {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1},
+        "text": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+                 "vocab_size": 64, "hidden_act": "gelu"},
+    },
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="gets model/ (5.2 GB for sd2.1), features and results.json")
+    parser.add_argument("--architecture", choices=SIZES, default="sd2.1")
+    parser.add_argument("--size", type=int, default=512, help="side of the square image, a multiple of 64")
+    parser.add_argument("--ensemble", type=int, default=8)
+    parser.add_argument("--repeat", type=int, default=1, help="runs per step; the fastest counts")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--run", choices=[*STEPS, "prompt"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.run == "prompt":
+        embed_prompt(options.out / "model")
+        return
+    if options.run:
+        measure(options)
+        return
+    write_model(options.out / "model", SIZES[options.architecture])
+    again = [sys.executable, __file__, *sys.argv[1:], "--run"]
+    subprocess.run([*again, "prompt"], check=True)
+    rows = {}
+    for step in options.steps:
+        print(f"{step}: {STEPS[step]} ...", flush=True)
+        subprocess.run([*again, step], check=True)
+        rows[step] = json.loads((options.out / f"{step}.json").read_text(encoding="utf-8"))
+    settings = {key: getattr(options, key) for key in ("architecture", "size", "ensemble", "threads", "repeat")}
+    add_ratios(rows, options.out)
+    results = {"settings": settings, "torch": torch.__version__, "steps": rows}
+    (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(table(rows))
+
+
+def add_ratios(rows: dict[str, dict[str, Any]], out: Path) -> None:
+    """Every step against `released`, and its features' relative difference where the noise is the same."""
+    if "released" not in rows:
+        return
+    base, expected = rows["released"], np.load(out / "released.npy")
+    for step, row in rows.items():
+        row["times_faster"] = base["seconds"] / row["seconds"]
+        row["share_of_memory"] = row["peak_mb"] / base["peak_mb"]
+        if step != "default":
+            row["difference"] = float(np.linalg.norm(np.load(out / f"{step}.npy") - expected) / np.linalg.norm(expected))
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    lines = ["| step | seconds | times faster | peak MB | share | difference |", "|---|---|---|---|---|---|"]
+    for step, row in rows.items():
+        ratios = f"{row['times_faster']:.2f}" if "times_faster" in row else "", f"{row.get('share_of_memory', 1):.0%}"
+        difference = f"{row['difference']:.1e}" if "difference" in row else "another result"
+        lines.append(f"| {step} | {row['seconds']:.2f} | {ratios[0]} | {row['peak_mb']:.0f} | {ratios[1]} | {difference} |")
+    return "\n".join(lines)
+
+
+# one step, in its own process
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Load, run, and write seconds, peak memory of the run (weights included) and the feature map."""
+    torch.set_num_threads(options.threads)
+    image = torch.from_numpy(np.random.default_rng(0).random((1, 3, options.size, options.size), np.float32))
+    kind = options.run in ("released", "encode-once")
+    run = (released if kind else ours)(options.out / "model", options.run, image, options.ensemble)
+    gc.collect()
+    loading_mb = peak_mb()
+    forget_peak()
+    seconds = []
+    for _ in range(options.repeat):
+        started = time.perf_counter()
+        feature = run()
+        seconds.append(time.perf_counter() - started)
+    np.save(options.out / f"{options.run}.npy", feature.float().numpy())
+    row = {"seconds": min(seconds), "peak_mb": peak_mb(), "loading_peak_mb": loading_mb, "shape": list(feature.shape)}
+    (options.out / f"{options.run}.json").write_text(json.dumps(row), encoding="utf-8")
+
+
+def forget_peak() -> None:
+    """Start the kernel's high-water mark anew, so that loading does not count (Linux only)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        print("the peak includes loading: this system cannot reset it", file=sys.stderr)
+
+
+def peak_mb() -> float:
+    """Highest resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return float(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def draws(ensemble: int, side: int) -> list[tuple[Tensor, Tensor]]:
+    """Posterior's and schedule's noise of each member, as dift-geo draws them from seed 0."""
+    generator = torch.Generator().manual_seed(0)
+    shape = 1, 4, side // 8, side // 8
+    return [(torch.randn(shape, generator=generator), torch.randn(shape, generator=generator)) for _ in range(ensemble)]
+
+
+def released(folder: Path, step: str, image: Tensor, ensemble: int) -> Callable[[], Tensor]:
+    """The published algorithm, by diffusers' own loaders and none of dift-geo's code."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    vae = AutoencoderKL.from_pretrained(folder / "vae").eval()
+    vae.decoder = None
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet").eval()
+    scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
+    text = CLIPTextModel.from_pretrained(folder / "text_encoder").eval()  # stays in memory, as in the released code
+    ids = torch.tensor([[text.config.bos_token_id] + [text.config.eos_token_id] * 76])
+    with torch.no_grad():
+        prompt = text(ids)[0]
+    noise = [torch.cat(part) for part in zip(*draws(ensemble, image.shape[-1]))]
+
+    class Reached(Exception):
+        pass
+
+    kept: list[Tensor] = []
+
+    def stop(module: Any, args: Any, output: Tensor) -> None:
+        kept.append(output)
+        raise Reached
+
+    unet.up_blocks[LAYER].register_forward_hook(stop)
+
+    @torch.no_grad()
+    def run(text: Any = text) -> Tensor:
+        kept.clear()
+        pictures = image.repeat(ensemble, 1, 1, 1) if step == "released" else image
+        latent = vae.encode(2 * pictures - 1).latent_dist
+        x0 = (latent.mean + latent.std * noise[0]) * vae.config.scaling_factor
+        t = torch.full((ensemble,), T)
+        with contextlib.suppress(Reached):
+            unet(scheduler.add_noise(x0, noise[1], t), T, encoder_hidden_states=prompt.repeat(ensemble, 1, 1))
+        return kept[0].mean(0, keepdim=True)
+
+    return run
+
+
+def embed_prompt(folder: Path) -> None:
+    """Fill the prompt cache, as every run but a user's first finds it."""
+    from dift_geo.backends import load_backend
+
+    load_backend(folder)
+
+
+def ours(folder: Path, step: str, image: Tensor, ensemble: int) -> Callable[[], Tensor]:
+    """dift-geo, as its command line runs it."""
+    from dift_geo.backends import load_backend
+    from dift_geo.diffusion import DiftConfig, diffusion_features
+
+    backend = load_backend(folder, device="cpu")
+    if step == "default":
+        return lambda: diffusion_features(backend, image, t=DiftConfig.default("sd2.1").t, layers=(LAYER,))[0]
+    max_batch = 1 if step == "one-by-one" else ensemble
+    return lambda: diffusion_features(
+        backend, image, t=T, layers=(LAYER,), noisy=True, ensemble=ensemble, posterior=True,
+        generator=torch.Generator().manual_seed(0), max_batch=max_batch,
+    )[0]  # fmt: skip
+
+
+# random weights in the real format
+
+
+def write_model(folder: Path, sizes: dict[str, Any]) -> None:
+    """A folder in diffusers' layout, unless it is already there."""
+    wanted = json.dumps(sizes)
+    stamp = folder / "sizes.json"
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    torch.manual_seed(0)
+    cross_down, cross_up = ["CrossAttnDownBlock2D"] * 3, ["CrossAttnUpBlock2D"] * 3
+    UNet2DConditionModel(
+        in_channels=4, out_channels=4, layers_per_block=2, use_linear_projection=True, sample_size=96,
+        down_block_types=(*cross_down, "DownBlock2D"), up_block_types=("UpBlock2D", *cross_up), **sizes["unet"],
+    ).save_pretrained(folder / "unet")  # fmt: skip
+    AutoencoderKL(
+        latent_channels=4, scaling_factor=0.18215, sample_size=768, down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4, **sizes["vae"],
+    ).save_pretrained(folder / "vae")  # fmt: skip
+    letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
+    tokens = {token: i for i, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
+    config = CLIPTextConfig(max_position_embeddings=77, bos_token_id=52, eos_token_id=53, pad_token_id=53, **sizes["text"])
+    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_config(folder / "scheduler")
+    (folder / "tokenizer").mkdir(exist_ok=True)
+    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(tokens), encoding="utf-8")
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+    special |= {"pad_token": "<|endoftext|>", "model_max_length": 77}
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(special), encoding="utf-8")
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
