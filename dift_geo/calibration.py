@@ -143,15 +143,22 @@ def _views(
 
 
 def calibrate(
-    images: str | Path, dift: Dift, *, dim: int = 128, views: int = 0, ridge: float = 1e-2, seed: int = 0
+    images: str | Path,
+    dift: Dift,
+    *,
+    names: Sequence[str] | None = None,
+    dim: int = 128,
+    views: int = 0,
+    ridge: float = 1e-2,
+    seed: int = 0,
 ) -> Calibration:
     """Fit a projection for `dift` (its own projection is not used) on the photos below `images`.
 
-    views: synthetic views per photo; 0 takes as many as give some tens of thousands of pairs. Raises ValueError when there
-    are fewer than two photos or too few keypoints.
+    names: which of them; by default all. views: synthetic views per photo; 0 takes as many as give some tens of thousands
+    of pairs. Every fifth photo only measures. Raises ValueError when there are fewer than two photos or too few keypoints.
     """
     images = Path(images)
-    names = list_images(images)
+    names = list_images(images) if names is None else names
     if len(names) < 2:
         raise ValueError(f"{images} holds {len(names)} image(s), expected at least 2 to calibrate on")
     held_back = names[::HOLD_BACK]

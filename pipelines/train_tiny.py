@@ -4,6 +4,7 @@
     python pipelines/train_tiny.py prepare WORK            download, select, cut patches, draw contact sheets
     python pipelines/train_tiny.py train   WORK --minutes 120
     python pipelines/train_tiny.py export  WORK dift_geo/weights/tiny
+    python pipelines/train_tiny.py project WORK dift_geo/weights/tiny
 
 `prepare` needs a Debian machine (apt-get download, dpkg-deb). `train` may be killed and started again: it goes on from
 WORK/checkpoint.pt, appends to WORK/log.jsonl and keeps an averaged snapshot under WORK/snapshots for the curve of
@@ -13,6 +14,7 @@ matching against training time. Nothing of WORK belongs into the repository but 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -25,6 +27,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dift_geo.backends.tiny import Tiny
+from dift_geo.calibration import calibrate
+from dift_geo.diffusion import Dift, DiftConfig
 from dift_geo.images import list_images, read_image, resize_longest
 from dift_geo.keypoints import Sift
 from dift_geo.patches import cut_patches
@@ -277,6 +282,23 @@ def export(work: Path, target: Path) -> None:
     print(f"{target}: step {saved['state']['step']}, {saved['state']['seconds'] / 60:.1f} minutes of training")
 
 
+def project(work: Path, target: Path, readings: list[str], pictures: int, seed: int) -> None:
+    """Fit the closed-form projections of an exported model on synthetic views of training pictures."""
+    names = (work / "images.txt").read_text().splitlines()
+    random = np.random.default_rng(seed)
+    large = (name for name in random.permutation(names) if max(read_image(work / "packages" / name).shape) >= 500)
+    chosen = list(itertools.islice(large, pictures))
+    for reading in readings:
+        config = DiftConfig.default("tiny", reading)
+        dift = Dift(Tiny(target), Sift(500, max_orientations=1 if reading == "dense" else 2), config, None, size=640)
+        result = calibrate(work / "packages", dift, names=chosen, views=4, seed=seed)
+        result.projection.save(target / f"projection_{reading}.safetensors")
+        print(
+            f"{reading}: {result.pairs} pairs; held-back MMA@3px {100 * result.mma_before:.1f} % raw, "
+            f"{100 * result.mma_after:.1f} % projected, {result.held_back} views"
+        )
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -296,8 +318,14 @@ def main(argv: list[str] | None = None) -> None:
     p = commands.add_parser("export")
     p.add_argument("work", type=Path)
     p.add_argument("target", type=Path)
+    p = commands.add_parser("project")
+    p.add_argument("work", type=Path)
+    p.add_argument("target", type=Path)
+    p.add_argument("--readings", nargs="+", default=["oriented", "dense"])
+    p.add_argument("--pictures", type=int, default=300)
+    p.add_argument("--seed", type=int, default=0)
     options = vars(parser.parse_args(argv))
-    {"prepare": prepare, "train": train, "export": export}[options.pop("command")](**options)
+    {"prepare": prepare, "train": train, "export": export, "project": project}[options.pop("command")](**options)
 
 
 if __name__ == "__main__":
