@@ -84,7 +84,7 @@ class DiftConfig:
         """
         reading = reading or ("oriented" if backend_name.startswith("tiny") else "dense")
         if backend_name.startswith("tiny"):
-            oriented = cls(reading="oriented", t=100, layers=(1,), grid=4)
+            oriented = cls(reading="oriented", t=100, layers=(1,), extent=12.0, grid=4)
             return oriented if reading == "oriented" else cls(reading="dense", t=100, layers=(1, 2))
         if backend_name == "adm":
             return cls(reading=reading, t=41, layers=(11,), max_batch=8)
