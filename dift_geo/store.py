@@ -96,12 +96,18 @@ class _Store(Generic[Key, Value]):
         return self._waiting(key) is not None or self._find(key) is not None
 
     def __getitem__(self, key: Key) -> Value:
+        value = self._look_up(key)
+        if value is None:
+            raise KeyError(f"{key!r} is not in {self.path}")
+        return value
+
+    def _look_up(self, key: Key) -> Value | None:
         waiting = self._waiting(key)
         if waiting is not None:
             return waiting
         group = self._find(key)
         if group is None:
-            raise KeyError(f"{key!r} is not in {self.path}")
+            return None
         try:
             return self._read(group)
         except (KeyError, OSError, ValueError) as error:
@@ -299,12 +305,15 @@ class MatchStore(_Store[tuple[str, str], Matches]):
         return super().__contains__(key) or super().__contains__(key[::-1])
 
     def __getitem__(self, key: tuple[str, str]) -> Matches:
-        if not super().__contains__(key) and super().__contains__(key[::-1]):
-            swapped = super().__getitem__(key[::-1])
-            pairs = swapped.pairs[:, ::-1]
-            order = np.argsort(pairs[:, 0], kind="stable")
-            return Matches(pairs[order], swapped.scores[order])
-        return super().__getitem__(key)
+        found = self._look_up(key)
+        if found is not None:
+            return found
+        swapped = self._look_up(key[::-1])
+        if swapped is None:
+            raise KeyError(f"{key!r} is not in {self.path}, in neither order")
+        pairs = swapped.pairs[:, ::-1]
+        order = np.argsort(pairs[:, 0], kind="stable")
+        return Matches(pairs[order], swapped.scores[order])
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """The pairs; of files of other programs as stored, with dashes for slashes, which those cannot tell apart."""

@@ -122,6 +122,8 @@ def test_matches_are_read_in_either_order(tmp_path: Path) -> None:
             swapped = store["b", "a"]
             assert swapped.pairs.tolist() == [[3, 1], [7, 0]]
             assert swapped.scores.tolist() == [0.75, 0.25]
+            with pytest.raises(KeyError, match=r"\('b', 'c'\) is not in .*m.h5, in neither order"):
+                store["b", "c"]
             store.flush()
 
 
