@@ -10,13 +10,15 @@ STAMP := $(VENV)/.ready
 
 setup: $(STAMP)
 
-# CPU torch first: a plain `torch` would pull gigabytes of CUDA packages where no GPU is asked for.
+# torch first, by itself, so that the version is the tested one whatever else asks for it. deep-image-matching is
+# there for its copy of hloc, which the tests run; its own dependencies are not needed for that.
 $(STAMP): setup.cfg constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), f"Python {sys.version.split()[0]} found, 3.10 or newer needed: make PYTHON=python3.12"'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps deep-image-matching==1.2.4
 	touch $@
 
 demo: setup

@@ -19,7 +19,7 @@ from dift_geo.cli import main
 from dift_geo.images import write_image
 from dift_geo.store import FeatureStore, MatchStore
 
-FLAGS = ["--max-keypoints", "300", "--size", "320"]
+FLAGS = ["--max-keypoints", "250", "--size", "320"]
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +88,11 @@ def test_homography(tmp_path, capsys):
 
 def test_calibrate_fits_and_is_used(tmp_path, capsys):
     (tmp_path / "p").mkdir()
-    for seed in range(6):
+    for seed in range(4):
         write_image(tmp_path / "p" / f"{seed}.png", textured((200, 160), seed))
-    flags = ["--max-keypoints", "150", "--size", "200"]
+    flags = ["--max-keypoints", "100", "--size", "200"]
     out = str(tmp_path / "own.safetensors")
-    assert main(["calibrate", str(tmp_path / "p"), out, "--views", "3", "--dim", "32", *flags]) == 0
+    assert main(["calibrate", str(tmp_path / "p"), out, "--views", "2", "--dim", "32", *flags]) == 0
     assert "held-back views" in capsys.readouterr().out
     assert main(["extract", str(tmp_path / "p"), str(tmp_path / "f.h5"), "--projection", out, *flags]) == 0
     with FeatureStore(tmp_path / "f.h5") as store:
@@ -169,12 +169,12 @@ def test_interrupted_command_goes_on_where_it_was(tmp_path):
     """Ctrl-C in a real process, then the same command again."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    for seed in range(12):
+    for seed in range(5):
         write_image(folder / f"{seed}.png", textured((320, 240), seed))
     command = [sys.executable, "-m", "dift_geo.cli", "extract", str(folder), str(tmp_path / "f.h5"), *FLAGS]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and "1/12" not in (line := process.stderr.read(20)):
+    while process.poll() is None and "1/5" not in (line := process.stderr.read(20)):
         assert line is not None
     process.send_signal(signal.SIGINT)
     time.sleep(0.1)
@@ -183,5 +183,5 @@ def test_interrupted_command_goes_on_where_it_was(tmp_path):
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert finished.returncode == 0, finished.stderr
     with FeatureStore(tmp_path / "f.h5") as store:
-        assert len(store) == 12
+        assert len(store) == 5
     assert not (tmp_path / "f.h5.shards").exists()
