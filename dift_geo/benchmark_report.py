@@ -67,6 +67,11 @@ class Report:
     draws: int = 1000
     seed: int = 0
 
+    def with_threshold_of(self, method: str) -> Protocol:
+        """The protocol with the inlier threshold that was chosen for a method."""
+        recipe = self.about["recipe"].get("methods", {}).get(method, {})
+        return self.protocol.with_estimator(None, recipe.get("max_error_px"))
+
     @cached_property
     def results(self) -> dict[str, Any]:
         """Everything as plain data: what results.json holds."""
@@ -113,13 +118,18 @@ class Report:
         """The tables of the protocol, for people."""
         r, p = self.results, self.protocol
         robust = p.ransac
+        threshold = (
+            f"the best of {p.sweep_px[0]:g} to {p.sweep_px[-1]:g} px per method"
+            if p.sweep_px
+            else f"{robust.max_error_px:g} px"
+        )
         lines = [
             f"# Homography benchmark, protocol `{p.name}`",
             "",
             f"{p.source}.",
             "",
             f"{r['pairs']} pairs of {r['sequences']} sequences in `{r['dataset']}`; homographies by {robust.estimator} at "
-            f"{robust.max_error_px:g} px. Shares in per cent with 95 % intervals over sequences "
+            f"{threshold}. Shares in per cent with 95 % intervals over sequences "
             f"({self.draws} resamples, seed {self.seed}).",
             "",
             *([FEW_SEQUENCES, ""] if r["sequences"] < 10 else []),
@@ -248,7 +258,8 @@ def compare_runs(outs: Sequence[str | Path]) -> Report:
         "recipe": {str(folder): result["recipe"] for folder, result in zip(folders, found)},
         "versions": found[0]["versions"],
     }
-    protocol = protocol.with_estimator(estimator["estimator"], estimator["max_error_px"])
+    swept = found[0]["recipe"]["protocol"].get("sweep_px")
+    protocol = protocol.with_estimator(estimator["estimator"], "best" if swept else estimator["max_error_px"])
     return Report(protocol, tables, group_sequences(sequences), about, settings["draws"], settings["seed"])
 
 

@@ -415,18 +415,20 @@ def _add_evaluate(commands: Any) -> None:
     rows.add_argument("--cached", action="store_true", help="score the stores of the last run into OUT again, load no network")
     scoring = parser.add_argument_group("scoring")
     scoring.add_argument("--estimator", choices=get_args(Estimator), help="default: the protocol's")
-    scoring.add_argument("--max-error", type=float, metavar="PX", help="inlier threshold; default: the protocol's")
+    scoring.add_argument("--max-error", type=_pixels_or_best, metavar="PX", help="inlier threshold, or best of 0.5 to 3")
     scoring.add_argument("--sequences", nargs="+", metavar="NAME", help="only these; patterns like 'v_*' work")
     scoring.add_argument("--include-large", action="store_true", help="also the eight sequences that protocols leave out")
     scoring.add_argument("--group", action="append", default=[], metavar="NAME=SEQ,SEQ", help="a table for these sequences")
     scoring.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples behind the intervals")
     scoring.add_argument("--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method")
     scoring.add_argument("--cache", type=Path, metavar="DIR", help="feature and match stores; default OUT/cache")
-    scoring.add_argument(
-        "--compare", nargs="+", type=Path, metavar="OUT", help="put finished runs side by side; evaluate nothing"
-    )
+    scoring.add_argument("--compare", nargs="+", type=Path, metavar="OUT", help="finished runs side by side, nothing else")
     scoring.add_argument("--download", nargs="?", const="", metavar="URL", help="fetch HPatches into DATASET first")
     scoring.add_argument("--sha256", metavar="HEX", help="checksum of the download, if the server names none")
+
+
+def _pixels_or_best(text: str) -> Any:
+    return text if text == "best" else float(text)
 
 
 def _evaluate(
@@ -452,7 +454,7 @@ def _evaluate(
 
 def _evaluate_methods(
     dataset: Path, out: Path, protocol: str, method: list[str], features: list[str], matches: list[str], metric: Any,
-    keypoints: Path | None, cached: bool, estimator: Any, max_error: float | None, sequences: list[str] | None,
+    keypoints: Path | None, cached: bool, estimator: Any, max_error: Any, sequences: list[str] | None,
     include_large: bool, group: list[str], bootstrap: int, pictures: int, cache: Path | None,
     command_line: str, **flags: Any,
 ) -> int:  # fmt: skip

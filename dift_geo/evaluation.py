@@ -10,7 +10,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,10 @@ def evaluate(
     pairs, problems = usable_pairs(benchmark, protocol, prepared)
     keys = [(pair.name0, pair.name1) for pair in pairs]
     matches = {source.name: source.match(keys) for source in prepared}
-    tables = {}
+    tables: dict[str, ScoreTable] = {}
+    thresholds: dict[str, float] = {}
     for source in prepared:
-        rows = score_pairs(pairs, source.features, matches[source.name], protocol, seed=seed, progress=source.name)
-        tables[source.name] = ScoreTable(tuple(rows), protocol.auc_px)
+        tables[source.name], thresholds[source.name] = score_method(pairs, source, matches[source.name], protocol, seed)
     about = {
         "dataset": str(benchmark.folder.resolve()),
         "problems": [*benchmark.problems, *problems],
@@ -86,7 +86,7 @@ def evaluate(
             "protocol": asdict(protocol),
             "seed": seed,
             "bootstrap": {"draws": draws, "seed": seed, "over": "sequences"},
-            "methods": {source.name: source.recipe() for source in prepared},
+            "methods": {source.name: {**source.recipe(), "max_error_px": thresholds[source.name]} for source in prepared},
         },
         "versions": versions(),
     }
@@ -115,6 +115,21 @@ def usable_pairs(benchmark: Benchmark, protocol: Protocol, prepared: Sequence[Pr
     if not pairs:
         raise ValueError(f"no usable pair in {benchmark.folder}: {'; '.join([*benchmark.problems, *problems][:3])}")
     return pairs, problems
+
+
+def score_method(
+    pairs: Sequence[Pair], source: Prepared, matches: Any, protocol: Protocol, seed: int = 0
+) -> tuple[ScoreTable, float]:
+    """The scores of a method and the inlier threshold behind them: the protocol's, or the best of its sweep."""
+    best: tuple[ScoreTable, float] | None = None
+    for threshold in protocol.sweep_px or (protocol.ransac.max_error_px,):
+        tried = replace(protocol, ransac=replace(protocol.ransac, max_error_px=threshold))
+        rows = score_pairs(pairs, source.features, matches, tried, seed=seed, progress=source.name)
+        table = ScoreTable(tuple(rows), protocol.auc_px)
+        if best is None or table.areas()["maa"] > best[0].areas()["maa"]:
+            best = table, threshold
+    assert best is not None
+    return best
 
 
 def score_pairs(
@@ -159,17 +174,17 @@ def _draw(
         def draw(row: PairScore, axes: Any, source: Prepared = source) -> None:
             pair = by_place[row.sequence, row.index]
             frame, _ = pair_frame(pair, source.features, matches[source.name], report.protocol)
-            _draw_pair(f"{source.name}, {row.sequence} 1-{row.index}", folder, pair, frame, row, report, axes)
+            _draw_pair(source.name, folder, pair, frame, row, report, axes)
 
         save_pairs(report.tables[source.name].rows, count, out / source.name, draw)
 
 
-def _draw_pair(name: str, folder: Path, pair: Pair, frame: Frame, row: PairScore, report: Report, axes: Any) -> None:
-    found = fit(frame, report.protocol, report.seed)
+def _draw_pair(method: str, folder: Path, pair: Pair, frame: Frame, row: PairScore, report: Report, axes: Any) -> None:
+    found = fit(frame, report.with_threshold_of(method), report.seed)
     inliers = np.zeros(len(frame.xy0), bool) if found is None else found.inliers
     title = (
-        f"{name}: {row.matches} matches, {row.inliers} inliers, {row.correct[2]} within 3 px of the truth, "
-        f"corner error {row.corner_px:.1f} px"
+        f"{method}, {row.sequence} 1-{row.index}: {row.matches} matches, {row.inliers} inliers, "
+        f"{row.correct[2]} within 3 px of the truth, corner error {row.corner_px:.1f} px"
     )
     image0, image1 = (_as_scored(folder / file, report.protocol) for file in (pair.name0, pair.name1))
     shift = 0.5 if report.protocol.corners == "edges" else 0.0  # back from COLMAP's frame

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,7 @@ from dift_geo.geometry import Estimator, Homography, estimate_homography, transf
 __all__ = ["PROTOCOLS", "Frame", "PairScore", "Protocol", "Ransac", "in_frame", "protocol_named", "score", "short_side_wh"]
 
 THRESHOLDS_PX = tuple(range(1, 11))  # of MMA, correct matches and accuracy curves
+SWEEP_PX = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)  # inlier thresholds that glue-factory tries for its `ransac_th: -1`
 
 Points = NDArray[np.float64]
 
@@ -52,13 +54,20 @@ class Protocol:
     auc_px: tuple[int, ...]
     headline: tuple[str, ...]
     extras: bool = False  # glue-factory's direct linear transform and symmetric precision
+    sweep_px: tuple[float, ...] = ()  # inlier thresholds of which each method gets its best by mean AUC; empty: no choice
 
-    def with_estimator(self, estimator: Estimator | None, max_error_px: float | None = None) -> Protocol:
-        """The same protocol with another estimator or inlier threshold; None keeps the protocol's."""
+    def with_estimator(self, estimator: Estimator | None, max_error_px: float | Literal["best"] | None = None) -> Protocol:
+        """The same protocol with another estimator or inlier threshold; None keeps the protocol's.
+
+        `best` tries 0.5 to 3 px for each method and keeps what scores highest: glue-factory's setting behind published
+        tables. It chooses on the test set, so it flatters every method.
+        """
         ransac = self.ransac
         if estimator is not None and estimator != ransac.estimator:
             iterations, confidence = _BUDGET.get((self.name, estimator), (10_000, 0.9999))
             ransac = Ransac(estimator, ransac.max_error_px, iterations, confidence)
+        if max_error_px == "best":
+            return replace(self, ransac=ransac, sweep_px=SWEEP_PX)
         if max_error_px is not None:
             if not max_error_px > 0:
                 raise ValueError(f"max error is {max_error_px} px, expected a positive number")

@@ -278,6 +278,23 @@ def test_estimator_of_a_protocol_can_be_changed():
         protocol_named("hpatches")
 
 
+def test_best_threshold_is_chosen_by_mean_area(run, rendered, tmp_path):
+    _, out = run
+    benchmark, methods = read_benchmark(rendered), stored_methods(out)
+    protocol = protocol_named("dift").with_estimator("ransac")
+    best = evaluate(benchmark, tmp_path, methods, protocol.with_estimator(None, "best"), draws=5, pictures=1)
+    areas = {}
+    for threshold in (0.5, 1, 1.5, 2, 2.5, 3):
+        single = evaluate(benchmark, tmp_path, methods, protocol.with_estimator(None, threshold), draws=5, pictures=0)
+        for name, method in single.results["methods"].items():
+            areas.setdefault(name, []).append(method["all"]["maa"])
+    for name, method in best.results["methods"].items():
+        assert method["all"]["maa"] == max(areas[name])
+        chosen = best.results["recipe"]["methods"][name]["max_error_px"]
+        assert areas[name][[0.5, 1, 1.5, 2, 2.5, 3].index(chosen)] == max(areas[name])
+    assert "the best of 0.5 to 3 px per method" in best.markdown()
+
+
 # numbers and intervals
 
 
