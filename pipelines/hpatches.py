@@ -5,8 +5,8 @@
     python pipelines/hpatches.py planar/ out/ --group oxford=v_wall,v_bark,i_leuven,i_bikes --fit-random photos/
 
 Methods: RootSIFT, the embedded diffusion model in both readings, it joined with RootSIFT, the same network with random
-weights, and SuperPoint where its weights are. Random weights get a projection of their own, fitted on the photos of
---fit-random in the same way as the shipped one; without photos their raw descriptors are scored.
+weights, and SuperPoint where its weights are. Random weights get a projection of their own: --random-projection, or one
+fitted on the photos of --fit-random as `dift-geo calibrate` does; without either their raw descriptors are scored.
 Writes OUT/PROTOCOL/ for each protocol and OUT/summary.md.
 """
 
@@ -67,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--group", action="append", default=[], metavar="NAME=SEQ,SEQ", help="a table for these sequences")
     parser.add_argument("--fit-random", type=Path, metavar="PHOTOS", help="fit the projection of the random network on these")
+    parser.add_argument("--random-projection", type=Path, metavar="FILE", help="or take this projection for it")
     parser.add_argument("--fit-views", type=int, default=0, metavar="N", help="synthetic views per photo; 0 takes enough")
     parser.add_argument("--max-keypoints", type=int, help="default: the protocol's")
     parser.add_argument("--size", type=int, help="longest side that networks and detectors see; default: all of it")
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
 
     benchmark = read_benchmark(options.dataset)
     groups = {name: names.split(",") for name, names in (text.split("=", 1) for text in options.group)}
-    random_projection = None
+    random_projection = Projection.load(options.random_projection) if options.random_projection else None
     if options.fit_random and "tiny-random" in options.methods:
         fitted = calibrate(options.fit_random, random_tiny(1000, 640, None), views=options.fit_views)
         random_projection = fitted.projection
