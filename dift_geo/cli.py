@@ -458,6 +458,7 @@ def _evaluate_methods(
     include_large: bool, group: list[str], bootstrap: int, pictures: int, cache: Path | None,
     command_line: str, **flags: Any,
 ) -> int:  # fmt: skip
+    from dift_geo.backends.policy import pick_device
     from dift_geo.benchmark_data import read_benchmark
     from dift_geo.benchmark_methods import AnyMethod, ForeignMethod, method_from_words, stored_methods
     from dift_geo.evaluation import evaluate
@@ -466,6 +467,7 @@ def _evaluate_methods(
     chosen = protocol_named(protocol).with_estimator(estimator, max_error)
     benchmark = read_benchmark(dataset, sequences=sequences, include_large=include_large)
     flags["max_keypoints"] = flags["max_keypoints"] or chosen.max_keypoints
+    flags["device"] = str(pick_device(flags["device"]))
     given = dict(_named(text) for text in matches)
     rows: list[AnyMethod] = []
     if cached:

@@ -732,6 +732,7 @@ def test_command_evaluates_and_compares(rendered, tmp_path, capsys):
 
 def test_command_takes_its_one_method_from_the_flags(rendered, tmp_path):
     words = ["evaluate", str(rendered), str(tmp_path), "--descriptor", "rootsift", "--max-keypoints", "40", "--pictures", "0"]
+    words += ["--device", "auto"]
     assert main([*words, "--sequences", "i_*", "--bootstrap", "5"]) == 0
     assert list(json.loads((tmp_path / "results.json").read_text())["methods"]) == ["rootsift"]
 
