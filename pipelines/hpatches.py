@@ -42,7 +42,13 @@ def random_tiny(max_keypoints: int, size: int | None, projection: Projection | N
     return Dift(Tiny(random_seed=0), Sift(max_keypoints), DiftConfig.default("tiny"), projection, size)
 
 
-def build_methods(names: list[str], max_keypoints: int, size: int | None, random_projection: Projection | None) -> list[Method]:
+def build_methods(
+    names: list[str],
+    max_keypoints: int,
+    size: int | None,
+    random_projection: Projection | None,
+    superpoint: str = "superpoint",
+) -> list[Method]:
     """The baselines of these names; one whose weights are not there is left out with a line that says so."""
     methods = []
     for name in names:
@@ -51,7 +57,10 @@ def build_methods(names: list[str], max_keypoints: int, size: int | None, random
                 dift = random_tiny(max_keypoints, size, random_projection)
                 extractor = Extractor(dift.detector, [dift], size)
             else:
-                extractor = build_extractor(max_keypoints=max_keypoints, size=size, **BASELINES[name])
+                words = dict(BASELINES[name])
+                if words.get("detector") == "superpoint":
+                    words["detector"] = superpoint
+                extractor = build_extractor(max_keypoints=max_keypoints, size=size, **words)
         except (OSError, ValueError, ImportError) as error:
             print(f"{name} is left out: {' '.join(str(error).split())}")
             continue
@@ -69,6 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--fit-random", type=Path, metavar="PHOTOS", help="fit the projection of the random network on these")
     parser.add_argument("--random-projection", type=Path, metavar="FILE", help="or take this projection for it")
     parser.add_argument("--fit-views", type=int, default=0, metavar="N", help="synthetic views per photo; 0 takes enough")
+    parser.add_argument("--superpoint", default="superpoint", metavar="NAME", help="folder or hub id of its weights")
     parser.add_argument("--max-keypoints", type=int, help="default: the protocol's")
     parser.add_argument("--size", type=int, help="longest side that networks and detectors see; default: all of it")
     parser.add_argument("--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method")
@@ -85,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     for name in options.protocols:
         protocol = PROTOCOLS[name]
         keypoints = options.max_keypoints or protocol.max_keypoints
-        methods = build_methods(options.methods, keypoints, options.size, random_projection)
+        methods = build_methods(options.methods, keypoints, options.size, random_projection, options.superpoint)
         report = evaluate(
             benchmark, options.out / name, methods, protocol, cache=options.out / "cache", groups=groups,
             draws=options.bootstrap, pictures=options.pictures,
