@@ -6,9 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from test_evaluation import render
 
+from dift_geo.cli import main
 from dift_geo.geometry import transfer_error_px
+from dift_geo.images import read_image
+from dift_geo.keypoints import Sift
+from dift_geo.store import FeatureStore
+from tests.small_models import stable_diffusion
+from tests.test_evaluation import render
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +82,20 @@ def test_bench_of_cached_scoring(pipeline_module, small, tmp_path, capsys):
     assert sum(record["parts"].values()) == pytest.approx(record["seconds"])
     assert record["parts"]["matching"] > 0
     assert "12 pairs in" in capsys.readouterr().out
+
+
+def test_given_keypoints_described_by_a_stable_diffusion(texture, tmp_path):
+    """The released procedure end to end: keypoint files, a latent diffusion model, the paper's protocol."""
+    pytest.importorskip("transformers")
+    dataset = render(tmp_path / "hp", texture, ("v_wall",), images=2)
+    for k in (1, 2):
+        xy = Sift(60).detect(read_image(dataset / "v_wall" / f"{k}.png")).xy
+        np.savetxt(tmp_path / f"v_wall-{k}.kp", xy)
+    words = ["evaluate", str(dataset), str(tmp_path / "out"), "--protocol", "dift", "--keypoints", str(tmp_path)]
+    words += ["--method", f"sd:backend={stable_diffusion(tmp_path / 'sd')}", "--pictures", "0", "--bootstrap", "5"]
+    assert main(words) == 3  # images 3 to 6 are not there
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["methods"]["sd"]["all"]["matches"] > 4
+    assert results["recipe"]["methods"]["sd"]["features"]["keypoint files"] == str(tmp_path)
+    store = FeatureStore(results["recipe"]["methods"]["sd"]["stores"][0])
+    np.testing.assert_allclose(store["v_wall/2.png"].keypoints.xy, np.unique(xy, axis=0), atol=1e-4)
