@@ -203,6 +203,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max-keypoints", type=int, default=4096)
     parser.add_argument("--ratio", type=float, help="Lowe's ratio test in our matching")
     parser.add_argument("--size", type=int, default=1600)
+    parser.add_argument("--only", nargs="+", choices=list(ROUTES), default=list(ROUTES), metavar="ROUTE", help="some routes")
     parser.add_argument("--route", choices=sorted(ROUTES), help=argparse.SUPPRESS)  # one route, in a process of its own
     parser.add_argument("--fix", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -214,7 +215,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     prepare(options)
     table = {}
-    for name, route in ROUTES.items():
+    for name in options.only:
+        route = ROUTES[name]
         state, detail = run(name, options)
         if state == "cannot":
             fixed, fixed_detail = run(name, options, "--fix")

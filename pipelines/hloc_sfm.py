@@ -30,14 +30,17 @@ def main(argv: list[str] | None = None) -> None:
 
     register()  # 1. the only line that is not a name
 
-    import pycolmap
-    from hloc import extract_features, match_features, pairs_from_exhaustive, reconstruction
+    from hloc import extract_features, match_features, pairs_from_exhaustive
 
     feature_conf, matcher_conf = extract_features.confs[options.features], match_features.confs[options.matcher]
     features = extract_features.main(feature_conf, options.images, options.out)
     pairs = options.out / "pairs.txt"
     pairs_from_exhaustive.main(pairs, features=features)
     matches = match_features.main(matcher_conf, pairs, feature_conf["output"], options.out)
+
+    import pycolmap
+    from hloc import reconstruction
+
     mode = getattr(pycolmap.CameraMode, options.camera_mode)
     model = reconstruction.main(options.out / "sfm", options.images, pairs, features, matches, mode)
     if model is None:

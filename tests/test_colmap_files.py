@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -18,15 +19,15 @@ from dift_geo.colmap_keypoints import ColmapKeypoints
 from dift_geo.extractors import build_extractor
 from dift_geo.pairs import write_pairs
 from dift_geo.pipeline import extract_images, match_pairs
-from tests.rendered_scene import render_views, write_views
 
 pycolmap = pytest.importorskip("pycolmap")
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(tmp_path_factory: pytest.TempPathFactory, pipeline_module) -> Path:
     folder = tmp_path_factory.mktemp("colmap")
-    write_views(folder / "images", render_views(3))
+    pipeline_module("rendered_scene").write_scene(folder / "images", views=3, size_wh=(480, 360))
     return folder / "images"
 
 
@@ -87,10 +88,10 @@ def test_colmaps_keypoints_are_where_and_how_colmap_saw_them(database: Path, pho
 
 def test_detected_rows_follow_the_size_of_the_picture(database: Path, photos: Path) -> None:
     detector = ColmapKeypoints(database)
-    full = detector.keypoints_of("00.png")
-    stored = tables(database)["keypoints"]["00.png"]
+    full = detector.keypoints_of("view_0.png")
+    stored = tables(database)["keypoints"]["view_0.png"]
     np.testing.assert_allclose(full.xy, stored[:, :2] - 0.5, atol=1e-5)
-    half = detector.detect_named(np.zeros((180, 240, 3), np.uint8), "00.png")
+    half = detector.detect_named(np.zeros((180, 240, 3), np.uint8), "view_0.png")
     np.testing.assert_allclose((half.xy + 0.5) * 2, stored[:, :2], atol=1e-3)
     np.testing.assert_allclose(half.scale * 2, full.scale, rtol=1e-5)
 
@@ -163,7 +164,7 @@ def test_dift_describes_colmaps_keypoints_and_the_matches_go_back(database: Path
 
 def test_a_new_database_maps(database: Path, photos: Path, tmp_path: Path) -> None:
     import_database(database, tmp_path / "features.h5", tmp_path / "matches.h5")
-    pairs = list(combinations(["00.png", "01.png", "02.png"], 2))
+    pairs = list(combinations(["view_0.png", "view_1.png", "view_2.png"], 2))
     write_pairs(tmp_path / "pairs.txt", pairs)
     files = [str(tmp_path / name) for name in ("features.h5", "pairs.txt", "matches.h5")]
     assert main(["export", *files, "--database", str(tmp_path / "new.db"), "--images", str(photos), "--verified"]) == 0
@@ -172,18 +173,20 @@ def test_a_new_database_maps(database: Path, photos: Path, tmp_path: Path) -> No
 
 
 def test_export_refuses_a_database_with_other_keypoints(database: Path, photos: Path, tmp_path: Path) -> None:
-    names = ["00.png", "01.png"]
+    names = ["view_0.png", "view_1.png"]
     extract_images(photos, names, build_extractor(descriptor="rootsift", max_keypoints=50), tmp_path / "features.h5")
-    match_pairs(tmp_path / "features.h5", [("00.png", "01.png")], tmp_path / "matches.h5")
-    with pytest.raises(ValueError, match=r"other keypoints for '00.png' than the 50 features; extract with --detector colmap:"):
-        export_database(database, photos, tmp_path / "features.h5", [("00.png", "01.png")], tmp_path / "matches.h5")
+    match_pairs(tmp_path / "features.h5", [("view_0.png", "view_1.png")], tmp_path / "matches.h5")
+    with pytest.raises(
+        ValueError, match=r"other keypoints for 'view_0.png' than the 50 features; extract with --detector colmap:"
+    ):
+        export_database(database, photos, tmp_path / "features.h5", [("view_0.png", "view_1.png")], tmp_path / "matches.h5")
 
 
 def test_import_keeps_everything(database: Path, tmp_path: Path) -> None:
     assert main(["import", str(database), str(tmp_path / "f.h5"), "--matches", str(tmp_path / "m.h5")]) == 0
     stored = tables(database)
     with FeatureStore(tmp_path / "f.h5") as features, MatchStore(tmp_path / "m.h5") as matches:
-        assert list(features) == ["00.png", "01.png", "02.png"]
+        assert list(features) == ["view_0.png", "view_1.png", "view_2.png"]
         for name in features:
             np.testing.assert_allclose(features[name].keypoints.xy, stored["keypoints"][name][:, :2] - 0.5, atol=1e-4)
             bytes_back = np.round(features[name].descriptors * 512).clip(0, 255)
@@ -276,3 +279,17 @@ def test_commands_ask_for_what_they_need(tmp_path: Path, capsys: pytest.CaptureF
     assert "give --images FOLDER" in capsys.readouterr().err
     assert main(["import", str(tmp_path / "none.db"), "f.h5"]) == 1
     assert "no COLMAP database" in capsys.readouterr().err
+
+
+def test_the_commands_of_the_readme_run(database: Path, photos: Path, tmp_path: Path, monkeypatch) -> None:
+    readme = ROOT / "README.md"
+    section = (
+        readme.read_text(encoding="utf-8").partition("## With COLMAP")[2].partition("\n## ")[0] if readme.is_file() else ""
+    )
+    commands = [line.partition("#")[0] for line in section.splitlines() if line.startswith("dift-geo ")]
+    if not commands:
+        pytest.skip("the README has no section on COLMAP yet")
+    (tmp_path / "photos").symlink_to(photos)
+    monkeypatch.chdir(tmp_path)  # where database.db is
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0, command
