@@ -269,7 +269,7 @@ def _prompt_embedding(source: Source, prompt: str, variants: Sequence[str], xl: 
     file = cache_folder() / "prompts" / f"{key}.safetensors"
     if file.is_file():
         try:
-            cached = dict(read_tensors(file))
+            cached = {key: tensor.clone() for key, tensor in read_tensors(file)}
             return cached["hidden"], cached["pooled"]
         except (ValueError, KeyError):
             file.unlink(missing_ok=True)  # damaged: a cache is made again, not complained about
