@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import ROOT, textured
 from PIL import Image
+from small_models import stable_diffusion, superpoint_folder
 
 from dift_geo.backends import load_backend
 from dift_geo.backends import stable_diffusion as module
@@ -30,8 +32,6 @@ from dift_geo.images import write_image
 from dift_geo.keypoints import Sift
 from dift_geo.store import FeatureStore
 from dift_geo.types import Keypoints
-from tests.conftest import ROOT, textured
-from tests.small_models import stable_diffusion, superpoint_folder
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHAPES = ("sd1", "sd2", "xl")
