@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_models import draw
 
 from dift_geo.backends import load_backend
 from dift_geo.backends.adm import CHECKPOINT, Adm, diffusers_config, to_diffusers
 from dift_geo.diffusion import diffusion_features
-from tests.small_models import draw
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SMALL = json.loads((FIXTURES / "adm_small.json").read_text())

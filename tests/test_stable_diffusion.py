@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +17,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import ROOT, textured
 from PIL import Image
+from small_models import stable_diffusion, superpoint_folder
 
 from dift_geo.backends import load_backend
 from dift_geo.backends import stable_diffusion as module
@@ -28,8 +32,6 @@ from dift_geo.images import write_image
 from dift_geo.keypoints import Sift
 from dift_geo.store import FeatureStore
 from dift_geo.types import Keypoints
-from tests.conftest import textured
-from tests.small_models import stable_diffusion, superpoint_folder
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SHAPES = ("sd1", "sd2", "xl")
@@ -604,3 +606,28 @@ def test_one_orientation_where_it_does_not_enter(folders: dict[str, Path]) -> No
     """Dense descriptors at one place are equal whatever the angle: two of them could never be told apart."""
     assert build_extractor(backend=str(folders["sd2"])).detector.recipe()["max_orientations"] == 1
     assert build_extractor(backend="tiny").detector.recipe()["max_orientations"] == 2
+
+
+def test_the_speed_benchmark_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a small architecture; its reference is written independently, so this is one more equality test."""
+    spec = importlib.util.spec_from_file_location("bench_sd", ROOT / "pipelines" / "bench" / "sd.py")
+    assert spec is not None
+    assert spec.loader is not None
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+
+    def here(command: list[str], check: bool) -> None:  # not in processes of their own: each would import torch anew
+        monkeypatch.setattr(sys, "argv", command[1:])
+        bench.main()
+
+    monkeypatch.setattr(bench.subprocess, "run", here)
+    threads = torch.get_num_threads()
+    flags = ["--architecture", "small", "--size", "64", "--ensemble", "2", "--threads", str(threads)]
+    monkeypatch.setattr(sys, "argv", ["sd.py", str(tmp_path), *flags])
+    bench.main()
+    steps = json.loads((tmp_path / "results.json").read_text())["steps"]
+    for step in ("encode-once", "drop-text", "one-by-one"):
+        assert steps[step]["difference"] < 1e-4
+    assert steps["default"]["shape"] == [1, 64, 8, 8]
+    assert steps["released"]["times_faster"] == 1
+    assert "| one-by-one |" in capsys.readouterr().out

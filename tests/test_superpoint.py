@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from small_models import superpoint_folder
 
 from dift_geo import superpoint
 from dift_geo.extractors import build_extractor
 from dift_geo.superpoint import SuperPoint
 from dift_geo.types import Keypoints
-from tests.small_models import superpoint_folder
 
 
 @pytest.fixture(scope="module")

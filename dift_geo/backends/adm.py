@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dift_geo.backends.policy import Precision, pick_device, pick_dtype
 from dift_geo.backends.tap import run_until
-from dift_geo.backends.weights import cache_folder, check_keys, file_sha256, read_tensors
+from dift_geo.backends.weights import cache_folder, check_keys, file_sha256, place, read_tensors
 
 __all__ = ["CHECKPOINT", "URL", "Adm", "diffusers_config", "to_diffusers"]
 
@@ -62,7 +62,7 @@ class Adm:
         build: Any = UNet2DModel
         with torch.device("meta"):
             self.unet = build(**config)
-        state = {key: value.to(self.device, self.dtype) for key, value in to_diffusers(state, config).items()}
+        state = {key: place(value, self.device, self.dtype) for key, value in to_diffusers(state, config).items()}
         check_keys(state, {key: tuple(v.shape) for key, v in self.unet.state_dict().items()}, path, "guided-diffusion's U-Net")
         self.unet.load_state_dict(state, strict=True, assign=True)
         self.unet.eval().requires_grad_(False)

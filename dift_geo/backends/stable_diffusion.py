@@ -168,14 +168,15 @@ class StableDiffusion:
 
 
 def _locate(where: str | Path, variants: Sequence[str], revision: str | None, with_unet: bool) -> Source:
-    """The folder, or from the hub only the files that are used, in the first precision variant that exists there."""
-    if not Path(where).is_dir():
-        for variant in variants:
-            source = locate(where, _patterns(variant, with_unet), revision)
-            if not with_unet or any((source.folder / "unet").glob("diffusion_pytorch_model*.safetensors")):
-                break
-        return source
-    return Source(Path(where))
+    """The folder, or from the hub only the files that are used: in the first variant if it is there, else in both."""
+    if Path(where).is_dir():
+        return Source(Path(where))
+    parts = ["vae", "text_encoder", *(["unet"] if with_unet else [])]
+    for variant in variants:
+        source = locate(where, _patterns(variant, with_unet), revision)
+        if all(any((source.folder / part).glob("*.safetensors")) for part in parts):
+            break
+    return source
 
 
 def _patterns(variant: str, with_unet: bool) -> list[str]:
@@ -269,7 +270,7 @@ def _prompt_embedding(source: Source, prompt: str, variants: Sequence[str], xl: 
     file = cache_folder() / "prompts" / f"{key}.safetensors"
     if file.is_file():
         try:
-            cached = dict(read_tensors(file))
+            cached = {key: tensor.clone() for key, tensor in read_tensors(file)}
             return cached["hidden"], cached["pooled"]
         except (ValueError, KeyError):
             file.unlink(missing_ok=True)  # damaged: a cache is made again, not complained about
