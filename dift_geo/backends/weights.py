@@ -65,7 +65,7 @@ def locate(where: str | Path, patterns: Sequence[str], revision: str | None = No
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
-    mirror = f"the same weights are at {MIRRORS[repo]}" if repo in MIRRORS else "give a mirror's id or a local folder"
+    mirror = f"use {MIRRORS[repo]}, which has the same weights" if repo in MIRRORS else "use a mirror's id or a local folder"
     try:
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns)))
     except GatedRepoError as error:
@@ -76,9 +76,7 @@ def locate(where: str | Path, patterns: Sequence[str], revision: str | None = No
         raise FileNotFoundError(f"{repo} has no revision {revision!r}; leave it out or give a commit or branch") from error
     except LocalEntryNotFoundError as error:
         reason = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") else "the hub cannot be reached"
-        raise FileNotFoundError(
-            f"{repo} is not in the hub cache and {reason}; connect once, copy the model here and give its folder, or {mirror}"
-        ) from error
+        raise FileNotFoundError(f"{repo} is not in the hub cache and {reason}; connect once, or {mirror}") from error
     except (OSError, RuntimeError) as error:  # time-outs, full disk, hub errors of other kinds
         raise FileNotFoundError(f"{repo} cannot be fetched: {_first_line(error)}; try again, or {mirror}") from error
     return Source(folder, repo, folder.name)
