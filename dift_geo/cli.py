@@ -72,7 +72,7 @@ def _command(commands: Any, name: str, run: Any, summary: str, example: str) -> 
     return parser  # type: ignore[no-any-return]
 
 
-def _add_extractor_flags(parser: argparse.ArgumentParser, size: int = 1600, max_keypoints: int = 4096) -> None:
+def _add_extractor_flags(parser: argparse.ArgumentParser, size: int = 1600, max_keypoints: int = 8192) -> None:
     from dift_geo.backends.policy import Precision
     from dift_geo.extractors import DESCRIPTORS
 
@@ -103,8 +103,10 @@ def _extractor(options: dict[str, Any]) -> Any:
     return build_extractor(**flags, seed=options["seed"], device=options["device"])
 
 
-def _add_match_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ratio", type=float, metavar="R", help="Lowe's ratio test, both ways; off by default")
+def _add_match_flags(parser: argparse.ArgumentParser, ratio: float | None = None) -> None:
+    parser.add_argument(
+        "--ratio", type=float, default=ratio, metavar="R", help="Lowe's ratio test, both ways; 1 or none is off"
+    )
     parser.add_argument("--min-similarity", type=float, metavar="C", help="least cosine of a match; off by default")
 
 
@@ -122,7 +124,7 @@ def _add_reconstruct(commands: Any) -> None:
     parser.add_argument("images", type=Path, help="folder of photos, read recursively")
     parser.add_argument("out", type=Path, help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json")
     _add_extractor_flags(parser)
-    _add_match_flags(parser)
+    _add_match_flags(parser, ratio=0.9)
     parser.add_argument("--features", type=Path, metavar="FILE", help="made before, ours or hloc's: nothing is extracted")
     parser.add_argument("--matches", type=Path, metavar="FILE", help="made before, of --features: nothing is matched")
     parser.add_argument("--pairs", metavar="HOW", help="exhaustive (or what --matches holds), sequential or a pairs file")

@@ -37,6 +37,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 CameraMode = Literal["auto", "single", "per-folder", "per-image"]
 MapperName = Literal["incremental", "global"]
+MAPPER_SEEDS = 6  # of the incremental mapper, at most
 Intrinsics = dict[str, tuple[str, list[float]]]
 
 
@@ -217,30 +218,38 @@ def map_database(
 ) -> list[Any]:
     """Run COLMAP's mapper; models, most registered images first, then most points. Empty when it finds none.
 
-    COLMAP 4 drops tracks of two views, which are all that two images have and most that a few have: where the incremental
-    mapper finds nothing so, it tries once more with them and with a narrow first pair.
+    The incremental mapper depends on the pair it starts from, and with it on its seed: on ten internet photos one seed gives
+    2 images, the next all 10. So where a model holds fewer than half of the images it is tried again with other seeds, and
+    the best model counts. Where all that leaves nothing, it tries once more keeping small models, with a narrow first pair,
+    and with tracks of two views, which COLMAP 4 drops although they are all that two images have.
     """
     import pycolmap
 
     if mapper not in get_args(MapperName):
         raise ValueError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
     Path(folder).mkdir(parents=True, exist_ok=True)
+    with pycolmap.Database.open(str(path)) as database:
+        enough = database.num_images() / 2
     attempts: list[Any]
     run: Any
     if mapper == "incremental":
-        attempts = [pycolmap.IncrementalPipelineOptions(random_seed=seed, min_model_size=2) for _ in range(2)]
-        attempts[1].triangulation.ignore_two_view_tracks = False
-        attempts[1].mapper.init_min_tri_angle = 1.0
+        attempts = [pycolmap.IncrementalPipelineOptions(random_seed=seed + i) for i in range(MAPPER_SEEDS)]
+        attempts.append(pycolmap.IncrementalPipelineOptions(random_seed=seed, min_model_size=2))
+        attempts[-1].triangulation.ignore_two_view_tracks = False
+        attempts[-1].mapper.init_min_tri_angle = 1.0
         run = pycolmap.incremental_mapping
     else:
         attempts = [pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)]
         run = pycolmap.global_mapping
     usable: list[Any] = []
-    while attempts and not usable:
+    for attempt, options in enumerate(attempts):
+        if usable and (attempt == MAPPER_SEEDS or usable[0].num_reg_images() >= enough):
+            break
         with _quiet(pycolmap.logging.Level.FATAL):  # "failed to create any sparse model" is for the caller to say
-            models = run(str(path), str(images), str(folder), attempts.pop(0))
-        usable = [model for model in models.values() if model.num_reg_images() >= 2 and model.num_points3D() > 0]
-    return sorted(usable, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+            models = run(str(path), str(images), str(folder), options)
+        usable += [model for model in models.values() if model.num_reg_images() >= 2 and model.num_points3D() > 0]
+        usable.sort(key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+    return usable
 
 
 def reconstruct_from_stores(
