@@ -48,3 +48,21 @@ def test_dense_reading_has_one_keypoint_a_place(picture):
 def test_words_that_do_not_fit_are_told(words, message):
     with pytest.raises((ValueError, OSError), match=message):
         build_extractor(**words)
+
+
+def test_bench_against_superpoint_runs(capsys):
+    import importlib.util
+    import json
+
+    from conftest import ROOT
+
+    spec = importlib.util.spec_from_file_location("bench_extract", ROOT / "pipelines" / "bench" / "extract.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    threads = __import__("torch").get_num_threads()
+    module.main(["--keypoints", "50", "--repeats", "1", "--threads", str(threads)])
+    record = json.loads(capsys.readouterr().out)
+    assert record["keypoints"] == 50
+    assert record["seconds"]["superpoint forward"] > 0
