@@ -197,13 +197,17 @@ def validate(model, scheduler, patches: np.ndarray) -> dict[str, float]:  # type
     return {f"val@{t}": round(loss, 4) for t, loss in losses.items()}
 
 
-def train(work: Path, minutes: float, batch: int, lr: float, decay: float, seed: int, snapshot_minutes: float) -> None:
+def train(
+    work: Path, minutes: float, batch: int, lr: float, decay: float, seed: int, snapshot_minutes: float, start: Path | None
+) -> None:
     """Train until `minutes` of training in all are over, across restarts."""
     from diffusers.training_utils import EMAModel
 
     torch.manual_seed(seed)
     data = {split: np.load(work / f"{split}.npy", mmap_mode="r") for split in ("train", "val")}
     model, scheduler = build_model(), build_scheduler()
+    if start is not None:
+        model.load_state_dict(type(model).from_pretrained(start, low_cpu_mem_usage=False).state_dict())  # type: ignore[attr-defined]
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
     ema = EMAModel(model.parameters(), decay=decay)
     state = {"step": 0, "seconds": 0.0}
@@ -231,7 +235,11 @@ def train(work: Path, minutes: float, batch: int, lr: float, decay: float, seed:
         ema.copy_to(model.parameters())
         target = work / "snapshots" / f"{state['seconds'] / 60:06.1f}"
         model.save_pretrained(target, variant=None)  # type: ignore[operator]
-        record = {**state, "loss": round(float(np.mean(losses)), 4), **validate(model, scheduler, data["val"])}
+        record = {
+            **state,
+            "loss": round(float(np.mean(losses)), 4) if losses else None,
+            **validate(model, scheduler, data["val"]),
+        }
         ema.restore(model.parameters())
         with (work / "log.jsonl").open("a") as log:
             log.write(json.dumps(record) + "\n")
@@ -315,6 +323,7 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("--decay", type=float, default=0.999, help="of the moving average of the weights")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--snapshot-minutes", type=float, default=10)
+    p.add_argument("--start", type=Path, metavar="FOLDER", help="exported weights to go on from where WORK has no checkpoint")
     p = commands.add_parser("export")
     p.add_argument("work", type=Path)
     p.add_argument("target", type=Path)

@@ -68,6 +68,13 @@ def test_trains_resumes_and_exports(program, work, tmp_path, capsys):
     assert set(records[0]) >= {"step", "loss", "val@20", "val@800"}
     program.main(["export", str(work), str(tmp_path / "model")])
     model = Tiny(tmp_path / "model")
+    goes_on = tmp_path / "again"
+    goes_on.mkdir()
+    for split in ("train", "val"):
+        (goes_on / f"{split}.npy").write_bytes((work / f"{split}.npy").read_bytes())
+    program.main(["train", str(goes_on), "--minutes", "0", "--batch", "4", "--start", str(tmp_path / "model")])
+    saved = torch.load(goes_on / "checkpoint.pt", weights_only=True)["model"]
+    torch.testing.assert_close(saved["conv_in.weight"], model.unet.conv_in.weight, atol=0, rtol=0)
     features = model.decoder_features(model.encode(torch.rand(2, 3, 32, 32)), 100, (1,))[0]
     assert features.shape == (2, 96, 8, 8)
     assert torch.isfinite(features).all()
