@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +42,6 @@ def extract_images(
     skipped: list[str] = []
     with FeatureStore(path, extractor.recipe()) as store:
         todo = [name for name in names if name not in store]
-        flushed = time.monotonic()
         for name, image in _read_ahead(Path(folder), tqdm(todo, "extract", unit="image", disable=not todo)):
             if isinstance(image, Exception):
                 if strict:
@@ -52,9 +50,7 @@ def extract_images(
                 skipped.append(name)
                 continue
             store[name] = extractor.extract(image, name)
-            if time.monotonic() - flushed > FLUSH_SECONDS:
-                store.flush()
-                flushed = time.monotonic()
+            store.flush_every(FLUSH_SECONDS)
         store.merge()
     return skipped
 
@@ -100,16 +96,13 @@ def match_pairs(
         with MatchStore(path, {"matcher": matcher, "features": digest}) as store:
             todo = [pair for pair in pairs if pair not in store]
             cache = _Cache(features)
-            flushed = time.monotonic()
             for name0, name1 in tqdm(todo, "match", unit="pair", disable=not todo):
                 f0, f1 = cache[name0], cache[name1]
                 matches = match_mutual_nn(
                     f0.descriptors, f1.descriptors, ratio=ratio, min_similarity=min_similarity, device=device
                 )
                 store.put((name0, name1), matches, len(f0))
-                if time.monotonic() - flushed > FLUSH_SECONDS:
-                    store.flush()
-                    flushed = time.monotonic()
+                store.flush_every(FLUSH_SECONDS)
             store.merge()
 
 

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ class _Store(Generic[Key, Value]):
         self.path = Path(path)
         self.shards = self.path.with_name(self.path.name + ".shards")
         self._pending: dict[str, tuple[Key, Value]] = {}  # by group
+        self._flushed = time.monotonic()
         self._lock: IO[bytes] | None = None
         self._open: list[h5py.File] = []  # the file and its shards, as they were at the first look
         if recipe is None and not self._files():
@@ -127,8 +129,14 @@ class _Store(Generic[Key, Value]):
     def __iter__(self) -> Iterator[Key]:
         raise NotImplementedError  # each layout lists its own keys
 
+    def flush_every(self, seconds: float) -> None:
+        """`flush` when the last one is longer ago than this: no more work is lost when the power goes."""
+        if time.monotonic() - self._flushed > seconds:
+            self.flush()
+
     def flush(self) -> None:
         """Write what is pending as one immutable shard."""
+        self._flushed = time.monotonic()
         if not self._pending:
             return
         self.shards.mkdir(exist_ok=True)
