@@ -27,6 +27,7 @@ __all__ = ["Calibration", "calibrate", "correspondences", "mma", "synthetic_view
 
 logger = logging.getLogger(__name__)
 HOLD_BACK = 5  # every fifth photo measures, the others fit
+MEASURED = 20  # photos held back at most
 ENOUGH_PAIRS = 60_000  # beyond, the covariances hardly change
 
 
@@ -123,10 +124,19 @@ def mma(
     return float(correct.mean()), int(correct.sum())
 
 
-def _views(
-    images: Path, names: Sequence[str], dift: Dift, per_image: int, seed: int
-) -> Iterator[tuple[Keypoints, Keypoints, NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]]:
-    """Keypoints and raw descriptors of every photo and its synthetic views."""
+@dataclass(frozen=True)
+class _View:
+    """A photo's keypoints and raw descriptors, a synthetic view of it and the keypoints there."""
+
+    keypoints0: Keypoints
+    raw0: NDArray[np.float32]
+    image1: NDArray[np.uint8]
+    keypoints1: Keypoints
+    name1: str
+    H_1_from_0: NDArray[np.float64]
+
+
+def _views(images: Path, names: Sequence[str], dift: Dift, per_image: int, seed: int) -> Iterator[_View]:
     for index, name in enumerate(names):
         try:
             image = resize_longest(read_image(images / name), dift.size)
@@ -138,8 +148,7 @@ def _views(
         for view in range(per_image):
             random = np.random.default_rng((seed, index, view))
             image1, H = synthetic_view(image, random)
-            keypoints1 = dift.detector.detect(image1)
-            yield keypoints0, keypoints1, raw0, dift.raw_descriptors(image1, keypoints1, f"{name}#{view}"), H
+            yield _View(keypoints0, raw0, image1, dift.detector.detect(image1), f"{name}#{view}", H)
 
 
 def calibrate(
@@ -150,33 +159,37 @@ def calibrate(
     dim: int = 128,
     views: int = 0,
     ridge: float = 1e-2,
+    constant: float = 2.0,
     seed: int = 0,
 ) -> Calibration:
     """Fit a projection for `dift` (its own projection is not used) on the photos below `images`.
 
     names: which of them; by default all. views: synthetic views per photo; 0 takes as many as give some tens of thousands
-    of pairs. Every fifth photo only measures. Raises ValueError when there are fewer than two photos or too few keypoints.
+    of pairs. constant: of `Projection`, in units of the projected rows' length. Every fifth photo, up to 20 of them, only
+    measures. Raises ValueError when there are fewer than two photos or too few keypoints.
     """
     images = Path(images)
     names = list_images(images) if names is None else names
     if len(names) < 2:
         raise ValueError(f"{images} holds {len(names)} image(s), expected at least 2 to calibrate on")
-    held_back = names[::HOLD_BACK]
+    held_back = names[::HOLD_BACK][:MEASURED]
     fitted_on = [name for name in names if name not in set(held_back)]
     statistics = PairStatistics()
     per_image = views or max(2, min(40, round(200 / len(fitted_on))))
     progress = tqdm(_views(images, fitted_on, dift, per_image, seed), "fit", total=len(fitted_on) * per_image, unit="view")
-    for keypoints0, keypoints1, raw0, raw1, H in progress:
-        pairs = correspondences(keypoints0, keypoints1, H)
-        statistics.add(raw0[pairs[:, 0]], raw1[pairs[:, 1]])
+    for view in progress:
+        pairs = correspondences(view.keypoints0, view.keypoints1, view.H_1_from_0)
+        again = dift.raw_descriptors(view.image1, view.keypoints1[pairs[:, 1]], view.name1)
+        statistics.add(view.raw0[pairs[:, 0]], again)
         if statistics.count >= ENOUGH_PAIRS:
             break
     about = {"config": repr(dift.config), "backend": str(dift.backend.recipe()), "pairs": str(statistics.count)}
-    projection = statistics.projection(dim, ridge, about)
-    scores = [
-        (mma(k0, k1, raw0, raw1, H)[0], mma(k0, k1, projection.apply(raw0), projection.apply(raw1), H)[0])
-        for k0, k1, raw0, raw1, H in _views(images, held_back, dift, 3, seed + 1)
-    ]
+    projection = statistics.projection(dim, ridge, about, constant)
+    scores = []
+    for view in _views(images, held_back, dift, 3, seed + 1):
+        raw1 = dift.raw_descriptors(view.image1, view.keypoints1, view.name1)
+        rows = ((view.raw0, raw1), (projection.apply(view.raw0), projection.apply(raw1)))
+        scores.append([mma(view.keypoints0, view.keypoints1, *pair, view.H_1_from_0)[0] for pair in rows])
     if not scores:
         raise ValueError(f"no held-back photo of {images} can be read, expected at least one")
     before, after = np.mean(scores, axis=0)

@@ -19,14 +19,19 @@ __all__ = ["PairStatistics", "Projection"]
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """descriptor -> unit row of (descriptor - mean) @ matrix.
+    """descriptor -> unit row of (descriptor - mean) @ matrix, and a constant where there is one.
 
     mean: (D,) float32. matrix: (D, d) float32, strongest direction first. about: what it was fitted for and on.
+    constant: a last coordinate before rows are made unit; 0 is none. Without it a row's length is lost, which says how much
+    tells the point from any other. With it the cosine of two rows follows their distance before normalisation (exactly so
+    as the constant grows), which, whitened, is Mahalanobis' distance: points that look like many others lie close together
+    near the constant's axis and are rarely each other's nearest neighbours by chance.
     """
 
     mean: NDArray[np.float32]
     matrix: NDArray[np.float32]
     about: dict[str, str]
+    constant: float = 0.0
 
     @property
     def input_dim(self) -> int:
@@ -34,12 +39,13 @@ class Projection:
 
     @property
     def dim(self) -> int:
-        return int(self.matrix.shape[1])
+        return int(self.matrix.shape[1]) + (self.constant > 0)
 
     @property
     def fingerprint(self) -> str:
         """A short hash of the numbers, for recipes."""
-        return hashlib.sha256(self.mean.tobytes() + self.matrix.astype(np.float16).tobytes()).hexdigest()[:16]
+        constant = np.float32(self.constant).tobytes() if self.constant else b""
+        return hashlib.sha256(self.mean.tobytes() + self.matrix.astype(np.float16).tobytes() + constant).hexdigest()[:16]
 
     def apply(self, descriptors: ArrayLike) -> NDArray[np.float32]:
         """(N, D) -> (N, d) float32 unit rows. Raises ValueError when D is not the fitted one."""
@@ -50,6 +56,8 @@ class Projection:
                 "fit one for this backbone and layer with `dift-geo calibrate`"
             )
         projected = (rows - self.mean) @ self.matrix
+        if self.constant:
+            projected = np.concatenate([projected, np.full((len(rows), 1), self.constant, np.float32)], 1)
         return projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-12)
 
     @classmethod
@@ -60,17 +68,20 @@ class Projection:
         dim: int = 128,
         ridge: float = 1e-3,
         about: dict[str, str] | None = None,
+        constant: float = 0.0,
     ) -> Projection:
         """Fit on corresponding rows: (N, D) twice. See `PairStatistics.projection`."""
         statistics = PairStatistics()
         statistics.add(descriptors0, descriptors1)
-        return statistics.projection(dim, ridge, about)
+        return statistics.projection(dim, ridge, about, constant)
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file (half precision matrix, float32 mean) with `about` as its metadata."""
+        """Write a safetensors file (half precision matrix, float32 mean and constant) with `about` as its metadata."""
         from safetensors.numpy import save_file
 
         tensors: dict[str, NDArray] = {"mean": self.mean, "matrix": self.matrix.astype(np.float16)}
+        if self.constant:
+            tensors["constant"] = np.array([self.constant], np.float32)
         save_file(tensors, str(path), metadata={"about": json.dumps(self.about)})
 
     @classmethod
@@ -84,7 +95,8 @@ class Projection:
             with safe_open(str(path), "numpy") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
                 about = json.loads((file.metadata() or {}).get("about", "{}"))
-            return cls(tensors["mean"].astype(np.float32), tensors["matrix"].astype(np.float32), about)
+            constant = float(tensors["constant"][0]) if "constant" in tensors else 0.0
+            return cls(tensors["mean"].astype(np.float32), tensors["matrix"].astype(np.float32), about, constant)
         except (SafetensorError, KeyError) as error:
             raise ValueError(f"{path} is no projection file: {error}") from error
 
@@ -109,11 +121,14 @@ class PairStatistics:
         self.within += (a - b).T @ (a - b)
         self.scatter += a.T @ a + b.T @ b
 
-    def projection(self, dim: int = 128, ridge: float = 1e-3, about: dict[str, str] | None = None) -> Projection:
-        """Whiten by the inverse covariance of pair differences, then keep the `dim` strongest directions of the rest.
+    def projection(
+        self, dim: int = 128, ridge: float = 1e-3, about: dict[str, str] | None = None, constant: float = 0.0
+    ) -> Projection:
+        """Whiten by the inverse covariance of pair differences, then keep the strongest directions of the rest.
 
-        ridge: added to the within-pair covariance as a share of its mean eigenvalue. Fewer dimensions than `dim` come
-        back unchanged in number. Raises ValueError when there are fewer than two pairs.
+        dim: of the result, the constant counted. ridge: added to the within-pair covariance as a share of its mean
+        eigenvalue. constant: of `Projection`, in units of the root mean square length of projected rows. Fewer dimensions
+        than `dim` come back unchanged in number. Raises ValueError when there are fewer than two pairs.
         """
         if self.count < 2:
             raise ValueError(f"{self.count} corresponding pairs, expected at least 2; use more or better textured photos")
@@ -123,7 +138,8 @@ class PairStatistics:
         within[np.diag_indices_from(within)] += ridge * max(np.trace(within) / len(within), 1e-12)
         lower = np.linalg.cholesky(within)
         whitened = np.linalg.solve(lower, np.linalg.solve(lower, total).T)  # L^-1 total L^-T
-        _, vectors = np.linalg.eigh((whitened + whitened.T) / 2)
-        strongest = vectors[:, ::-1][:, :dim]
-        matrix = np.linalg.solve(lower.T, strongest)
-        return Projection(mean.astype(np.float32), matrix.astype(np.float32), about or {})
+        values, vectors = np.linalg.eigh((whitened + whitened.T) / 2)
+        kept = dim - (constant > 0)
+        matrix = np.linalg.solve(lower.T, vectors[:, ::-1][:, :kept])
+        length = float(np.sqrt(max(values[::-1][:kept].sum(), 0)))  # root mean square of projected rows
+        return Projection(mean.astype(np.float32), matrix.astype(np.float32), about or {}, constant * length)

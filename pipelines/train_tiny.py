@@ -16,10 +16,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import re
 import subprocess
 import time
+from multiprocessing import Pool
 from pathlib import Path
 
 import cv2
@@ -28,7 +30,7 @@ import torch
 import torch.nn.functional as F
 
 from dift_geo.backends.tiny import Tiny
-from dift_geo.calibration import calibrate
+from dift_geo.calibration import calibrate, correspondences, synthetic_view
 from dift_geo.diffusion import Dift, DiftConfig
 from dift_geo.images import list_images, read_image, resize_longest
 from dift_geo.keypoints import Sift
@@ -55,6 +57,7 @@ REJECT = re.compile(
     re.IGNORECASE,
 )
 SIDE = 32  # patch side in pixels; the network sees 4x4 blocks of it
+EXTENT = 12.0  # half of that side in keypoint scales
 SPLIT = 40  # every SPLIT-th image is kept for validation
 
 
@@ -111,18 +114,37 @@ def anywhere(n: int, size_wh: tuple[int, int], random: np.random.Generator) -> K
 
 
 def cut_image(image: np.ndarray, random: np.random.Generator, per_scale: int) -> np.ndarray:
-    """(N, SIDE, SIDE) uint8 patches of one picture at several sizes."""
-    parts = []
-    for longest in (480, 640, 1024, 1600):
+    """(N, SIDE, SIDE) uint8 patches of one picture at several sizes, and of synthetic views of it."""
+    parts = [np.zeros((0, SIDE, SIDE), np.uint8)]
+
+    def cut(picture: np.ndarray, keypoints: Keypoints) -> None:
+        patches = cut_patches(picture, keypoints, SIDE, EXTENT)[:, 0]
+        patches = patches[patches.std(dim=(1, 2)) > 0.02] if len(patches) else patches
+        parts.append((patches * 255).round().byte().numpy())
+
+    for longest in (480, 800, 1600):
         if longest > max(image.shape[:2]) * 1.5:
             break
         resized = resize_longest(image, longest)
         frames = jittered(Sift(per_scale, contrast_threshold=0.02).detect(resized), random)
-        size_wh = frames.size_wh
-        for keypoints in (frames, anywhere(len(frames) // 4, size_wh, random)):
-            patches = cut_patches(resized, keypoints, SIDE, extent=8.0)[:, 0]
-            parts.append((patches[patches.std(dim=(1, 2)) > 0.02] * 255).round().byte().numpy())
-    return np.concatenate(parts) if parts else np.zeros((0, SIDE, SIDE), np.uint8)
+        cut(resized, frames)
+        cut(resized, anywhere(len(frames) // 5, frames.size_wh, random))
+    for longest in (640, 640, 1000, 480):  # what is found again in a changed view is what the model will be asked about
+        resized = resize_longest(image, longest)
+        detector = Sift(800, contrast_threshold=0.03)
+        view, H = synthetic_view(resized, random)
+        found, again = detector.detect(resized), detector.detect(view)
+        pairs = random.permutation(correspondences(found, again, H))[:120]
+        cut(resized, found[pairs[:, 0]])
+        cut(view, again[pairs[:, 1]])
+    return np.concatenate(parts)
+
+
+def _cut_named(job: tuple[Path, int, int, int]) -> np.ndarray:
+    path, index, per_scale, seed = job
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    return cut_image(read_image(path), np.random.default_rng((seed, index)), per_scale)
 
 
 def prepare(work: Path, packages: list[str], per_scale: int, seed: int) -> None:
@@ -132,11 +154,13 @@ def prepare(work: Path, packages: list[str], per_scale: int, seed: int) -> None:
     (work / "images.txt").write_text("".join(f"{name}\n" for name in names))
     random = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {"train": [], "val": []}
-    for index, name in enumerate(names):
-        parts["val" if index % SPLIT == 0 else "train"].append(cut_image(read_image(root / name), random, per_scale))
-        print(f"\r{index + 1}/{len(names)} images", end="", flush=True)
-    for split, patches in parts.items():
-        stack = np.concatenate(patches)
+    jobs = [(root / name, index, per_scale, seed) for index, name in enumerate(names)]
+    with Pool(os.cpu_count()) as pool:
+        for index, patches in enumerate(pool.imap(_cut_named, jobs)):
+            parts["val" if index % SPLIT == 0 else "train"].append(patches)
+            print(f"\r{index + 1}/{len(names)} images", end="", flush=True)
+    for split, lists in parts.items():
+        stack = np.concatenate(lists)
         np.save(work / f"{split}.npy", stack)
         print(f"\n{split}: {len(stack)} patches")
         sample = stack[random.choice(len(stack), min(2400, len(stack)), replace=False)]
@@ -180,11 +204,13 @@ def batch_of(patches: np.ndarray, index: np.ndarray, flips: np.ndarray) -> torch
     return F.pixel_unshuffle(x[:, None], 4)
 
 
-def v_loss(model, scheduler, x0, t, noise):  # type: ignore[no-untyped-def]
+def v_loss(model, scheduler, x0, t, noise, bf16=False):  # type: ignore[no-untyped-def]
     """Squared error of the predicted velocity, per sample (Salimans and Ho 2022)."""
     x_t = scheduler.add_noise(x0, noise, t)
     v = scheduler.get_velocity(x0, noise, t)
-    return (model(x_t, t, return_dict=False)[0] - v).square().mean((1, 2, 3))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        predicted = model(x_t, t, return_dict=False)[0]
+    return (predicted.float() - v).square().mean((1, 2, 3))
 
 
 @torch.no_grad()
@@ -198,9 +224,17 @@ def validate(model, scheduler, patches: np.ndarray) -> dict[str, float]:  # type
 
 
 def train(
-    work: Path, minutes: float, batch: int, lr: float, decay: float, seed: int, snapshot_minutes: float, start: Path | None
+    work: Path,
+    minutes: float,
+    batch: int,
+    lr: float,
+    decay: float,
+    seed: int,
+    snapshot_minutes: float,
+    start: Path | None,
+    bf16: bool,
 ) -> None:
-    """Train until `minutes` of training in all are over, across restarts."""
+    """Train until `minutes` of training in all are over, across restarts; the learning rate falls to 0 on the way."""
     from diffusers.training_utils import EMAModel
 
     torch.manual_seed(seed)
@@ -254,8 +288,9 @@ def train(
         x0 = batch_of(data["train"], index, random.integers(0, 8, batch))
         t = torch.randint(0, 1000, (batch,), generator=generator)
         for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, (state["step"] + 1) / 500)
-        loss = v_loss(model, scheduler, x0, t, torch.randn(x0.shape, generator=generator)).mean()
+            spent = min(1.0, state["seconds"] / (60 * minutes))
+            group["lr"] = lr * min(1.0, (state["step"] + 1) / 200) * 0.5 * (1 + math.cos(math.pi * spent))
+        loss = v_loss(model, scheduler, x0, t, torch.randn(x0.shape, generator=generator), bf16).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -313,13 +348,14 @@ def main(argv: list[str] | None = None) -> None:
     p = commands.add_parser("prepare")
     p.add_argument("work", type=Path)
     p.add_argument("--packages", nargs="*", default=list(PACKAGES))
-    p.add_argument("--per-scale", type=int, default=700, help="SIFT frames per picture and size")
+    p.add_argument("--per-scale", type=int, default=600, help="SIFT frames per picture and size")
     p.add_argument("--seed", type=int, default=0)
     p = commands.add_parser("train")
     p.add_argument("work", type=Path)
     p.add_argument("--minutes", type=float, default=120, help="training in all, restarts included")
-    p.add_argument("--batch", type=int, default=64)
-    p.add_argument("--lr", type=float, default=5e-4)
+    p.add_argument("--batch", type=int, default=256)
+    p.add_argument("--bf16", action="store_true", help="autocast; about 1.6 times faster where the CPU has AVX512-BF16")
+    p.add_argument("--lr", type=float, default=1e-3)
     p.add_argument("--decay", type=float, default=0.999, help="of the moving average of the weights")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--snapshot-minutes", type=float, default=10)

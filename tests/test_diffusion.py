@@ -160,6 +160,20 @@ def test_oriented_reading_by_hand(picture: np.ndarray, grid: int) -> None:
     np.testing.assert_allclose(raw, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
 
 
+def test_several_extents_are_read_one_after_another(picture: np.ndarray) -> None:
+    keypoints = Sift(max_keypoints=5).detect(picture)
+    settings: dict = {"reading": "oriented", "grid": 2, "layers": (0, 2)}
+    one, two = (dift(extents=(extent,), **settings).raw_descriptors(picture, keypoints, "a") for extent in (6.0, 15.0))
+    both = dift(extents=(6.0, 15.0), **settings).raw_descriptors(picture, keypoints, "a")
+    np.testing.assert_array_equal(both, np.concatenate([one, two], 1))
+
+
+def test_a_map_smaller_than_the_grid_keeps_its_own_cells(picture: np.ndarray) -> None:
+    keypoints = Sift(max_keypoints=5).detect(picture)
+    coarse = dift(reading="oriented", grid=16).raw_descriptors(picture, keypoints, "a")  # the map has 8 x 8 cells
+    np.testing.assert_array_equal(coarse, dift(reading="oriented", grid=8).raw_descriptors(picture, keypoints, "a"))
+
+
 @pytest.mark.parametrize("reading", ["dense", "oriented"])
 @pytest.mark.parametrize("n", [0, 1, 7])
 def test_empty_one_many(picture: np.ndarray, reading: str, n: int) -> None:
@@ -220,6 +234,7 @@ def test_a_projection_is_applied(picture: np.ndarray) -> None:
         ({"t": -1}, "t is -1, expected 0 to 999"),
         ({"layers": ()}, "layers is empty, expected at least one decoder block"),
         ({"ensemble": 0}, "ensemble is 0, expected at least 1"),
+        ({"extents": (8.0, 0.0)}, r"extents is \(8.0, 0.0\), expected at least one, all above 0"),
         ({"grid": 0}, "grid is 0, expected at least 1"),
         ({"ensemble": 4}, "ensemble is 4 without noise, expected 1"),
     ],
@@ -234,5 +249,13 @@ def test_impossible_settings_are_refused(change: dict, message: str) -> None:
 def test_the_recipe_holds_what_determines_descriptors() -> None:
     base = dift().recipe()
     assert dift(max_batch=3).recipe() == base
-    for change in ({"t": 5}, {"layers": (0, 2)}, {"seed": 4}, {"extent": 6.0}, {"noisy": True}, {"network_wh": (64, 64)}):
+    for change in (
+        {"t": 5},
+        {"layers": (0, 2)},
+        {"seed": 4},
+        {"extents": (6.0,)},
+        {"extents": (8.0, 16.0)},
+        {"noisy": True},
+        {"network_wh": (64, 64)},
+    ):
         assert dift(**change).recipe() != base

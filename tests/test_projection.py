@@ -116,3 +116,36 @@ def test_errors_name_the_remedy(tmp_path: Path) -> None:
         Projection.fit(np.zeros((1, 4)), np.zeros((1, 4)))
     with pytest.raises(ValueError, match=r"shapes \(3, 4\) and \(2, 4\), expected twice \(N, D\)"):
         PairStatistics().add(np.zeros((3, 4)), np.zeros((2, 4)))
+
+
+def test_a_large_constant_orders_neighbours_by_mahalanobis_distance() -> None:
+    """scipy's cdist with the inverse within-pair covariance, on all directions, is the oracle."""
+    from scipy.spatial.distance import cdist
+
+    d0, d1 = descriptor_pairs(dim=6)
+    fitted = Projection.fit(d0, d1, dim=7, ridge=1e-6, constant=30.0)
+    assert fitted.dim == 7
+    within = (d0 - d1).T @ (d0 - d1) / (2 * len(d0))
+    distance = cdist(d0[:80], d1[:80], "mahalanobis", VI=np.linalg.inv(within))
+    rows0, rows1 = (np.asarray(fitted.apply(d[:80]), np.float64) for d in (d0, d1))
+    np.testing.assert_array_equal((rows0 @ rows1.T).argmax(1), distance.argmin(1))
+
+
+def test_the_constant_is_in_units_of_the_length_of_rows() -> None:
+    d0, d1 = descriptor_pairs()
+    fitted = Projection.fit(d0, d1, dim=9, constant=2.0)
+    rows = (np.concatenate([d0, d1]) - fitted.mean) @ fitted.matrix
+    assert rows.shape[1] == 8
+    assert fitted.constant == pytest.approx(2 * np.sqrt((rows**2).sum(1).mean()), rel=1e-4)
+    applied = fitted.apply(d0)
+    np.testing.assert_allclose(np.linalg.norm(applied, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(applied[:, :8] * (fitted.constant / applied[:, 8:]), rows[: len(d0)], rtol=1e-3, atol=1e-3)
+    assert fitted.apply(fitted.mean[None])[0, 8] == pytest.approx(1)
+
+
+def test_round_trip_with_a_constant(tmp_path: Path) -> None:
+    fitted = Projection.fit(*descriptor_pairs(), dim=8, constant=1.5)
+    fitted.save(tmp_path / "p.safetensors")
+    loaded = Projection.load(tmp_path / "p.safetensors")
+    assert (loaded.constant, loaded.dim) == (pytest.approx(fitted.constant), 8)
+    assert loaded.fingerprint == fitted.fingerprint != Projection.fit(*descriptor_pairs(), dim=8, constant=1.0).fingerprint

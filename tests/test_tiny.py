@@ -107,7 +107,7 @@ def test_random_weights_leave_the_global_random_state_alone() -> None:
 
 
 def test_errors(tiny, x_t: torch.Tensor, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="layer is 3, expected -1 to 2 for tiny"):
+    with pytest.raises(ValueError, match="layer is 3, expected -4 to 2 for tiny"):
         tiny.decoder_features(x_t, 0, [3])
     with pytest.raises(FileNotFoundError, match="holds no model; expected unet/ and vae/"):
         load_backend(str(tmp_path))

@@ -28,7 +28,8 @@ class Tiny:
     """The backend protocol on a local folder of `config.json`, `diffusion_pytorch_model.safetensors` and scheduler.
 
     folder: model folder, by default the shipped one. seed: random weights of the same architecture instead of the
-    trained ones, for control experiments. Layers: 0, 1, 2 are `up_blocks`, -1 is the middle block.
+    trained ones, for control experiments. Layers: 0, 1, 2 are `up_blocks`, -1 is the middle block, -2 to -4 are
+    `down_blocks` from there outwards, before they halve the map.
     Raises FileNotFoundError when the folder holds no model.
     """
 
@@ -80,12 +81,15 @@ class Tiny:
         return self.alphas_cumprod[t]
 
     def decoder_features(self, x_t: Tensor, t: int, layers: Sequence[int]) -> list[Tensor]:
-        """Outputs of `up_blocks[layer]` (or of the middle block for -1), each (B, C, h, w)."""
+        """Outputs of the layers named in the class's docstring, each (B, C, h, w)."""
         modules = [self._block(layer) for layer in layers]
         with torch.inference_mode():
             return run_until(modules, lambda: self.unet(x_t, t))
 
     def _block(self, layer: int) -> torch.nn.Module:
-        if not -1 <= layer < len(self.unet.up_blocks):
-            raise ValueError(f"layer is {layer}, expected -1 to {len(self.unet.up_blocks) - 1} for {self.name}")
+        levels = len(self.unet.up_blocks)
+        if not -1 - levels <= layer < levels:
+            raise ValueError(f"layer is {layer}, expected {-1 - levels} to {levels - 1} for {self.name}")
+        if layer < -1:
+            return self.unet.down_blocks[levels + 1 + layer].resnets[-1]
         return self.unet.mid_block if layer == -1 else self.unet.up_blocks[layer]
