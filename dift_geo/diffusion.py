@@ -38,8 +38,8 @@ class DiftConfig:
     reading: `dense` reads one map per image (the paper), `oriented` one patch per keypoint, normalised for scale and
     rotation. t: timestep, 0 to 999. noisy: add noise of level t; otherwise the clean image goes in and t only conditions
     the network. ensemble: noise draws averaged. layers: blocks read, concatenated. patch_px: side of an oriented patch.
-    extents: half that side in units of the keypoint scale; several cut a patch each, and their readings are concatenated.
-    grid: cells per side kept of an oriented patch's map, at most as many as it has (1 is its centre). seed: of the noise.
+    extents: half that side in units of the keypoint scale; one for all layers, or one per layer, which then reads a patch
+    of its own: the same place at several sizes says more than several layers of one patch. grid: cells per side kept of an oriented patch's map, at most as many as it has (1 is its centre). seed: of the noise.
     network_wh: exact (width, height) shown to the network in the dense reading; None keeps the aspect ratio. mode: `paper`
     follows the released script in what it does besides: x0 is drawn from the encoder's posterior, the image is resized by
     Pillow, and the map is read with that script's half-pixel bias (`FeatureMap.sample_as_published`). max_batch: images,
@@ -68,8 +68,8 @@ class DiftConfig:
             raise ValueError(f"t is {self.t}, expected 0 to 999")
         if not self.layers:
             raise ValueError("layers is empty, expected at least one decoder block")
-        if not self.extents or min(self.extents) <= 0:
-            raise ValueError(f"extents is {self.extents}, expected at least one, all above 0")
+        if len(self.extents) not in (1, len(self.layers)) or min(self.extents) <= 0:
+            raise ValueError(f"extents is {self.extents}, expected one or one per layer of {self.layers}, all above 0")
         for field in ("ensemble", "grid", "patch_px", "max_batch"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least 1")
@@ -86,7 +86,7 @@ class DiftConfig:
         """
         reading = reading or ("oriented" if backend_name.startswith("tiny") else "dense")
         if backend_name.startswith("tiny"):
-            oriented = cls(reading="oriented", t=100, layers=(-4, -1), extents=(8.0, 12.0, 16.0), grid=4)
+            oriented = cls(reading="oriented", t=100, layers=(-1, 1), extents=(8.0, 16.0), grid=4)
             return oriented if reading == "oriented" else cls(reading="dense", t=100, layers=(1, 2))
         if backend_name == "adm":
             return cls(reading=reading, t=41, layers=(11,), max_batch=8)
@@ -217,13 +217,15 @@ class Dift:
         read = self._read_dense if self.config.reading == "dense" else self._read_oriented
         return read(image, keypoints, generator)
 
-    def _features(self, images: Tensor, generator: torch.Generator | Sequence[torch.Generator]) -> list[Tensor]:
+    def _features(
+        self, images: Tensor, layers: Sequence[int], generator: torch.Generator | Sequence[torch.Generator]
+    ) -> list[Tensor]:
         c = self.config
         return diffusion_features(
             self.backend,
             images,
             t=c.t,
-            layers=c.layers,
+            layers=layers,
             noisy=c.noisy,
             ensemble=c.ensemble,
             posterior=c.mode == "paper",
@@ -233,7 +235,7 @@ class Dift:
 
     def _read_dense(self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator) -> NDArray[np.float32]:
         h, w = image.shape[:2]
-        maps = self._features(self._network_image(image), generator)
+        maps = self._features(self._network_image(image), self.config.layers, generator)
         xy = torch.from_numpy(keypoints.xy).to(maps[0].device)
         grids = [FeatureMap(values[0], (w, h)) for values in maps]
         published = self.config.mode == "paper"
@@ -257,24 +259,27 @@ class Dift:
 
     def _read_oriented(self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator) -> NDArray[np.float32]:
         c = self.config
-        columns = []
-        for extent in c.extents:
+        extents = c.extents * len(c.layers) if len(c.extents) == 1 else c.extents
+        columns: dict[int, Tensor] = {}
+        for extent in dict.fromkeys(extents):  # one pass for all layers of a patch
+            places = [place for place, own in enumerate(extents) if own == extent]
             patches = cut_patches(image, keypoints, c.patch_px, extent)
             batches = patches.split(c.max_batch) if len(patches) else [torch.full((1, 1, c.patch_px, c.patch_px), 0.5)]
-            rows = [self.read_patches(batch, generator) for batch in batches]
-            columns.append(torch.cat(rows)[: len(keypoints)])
-        return torch.cat(columns, 1).cpu().numpy()
+            layers = [c.layers[place] for place in places]
+            parts = zip(*[self._read_patches(batch, layers, generator) for batch in batches])
+            columns |= {place: torch.cat(part)[: len(keypoints)] for place, part in zip(places, parts)}
+        return torch.cat([columns[place] for place in range(len(extents))], 1).cpu().numpy()
 
-    def read_patches(self, patches: Tensor, generator: torch.Generator) -> Tensor:
-        """What the network says of patches of one extent, (N, 1, side, side) in [0, 1]: (N, D), each layer of unit length."""
-        maps = self._features(patches.expand(-1, 3, -1, -1), generator)
+    def _read_patches(self, patches: Tensor, layers: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+        """(N, 1, side, side) -> for each layer (N, D) of unit length."""
+        maps = self._features(patches.expand(-1, 3, -1, -1), layers, generator)
         if self.config.grid == 1:
             centre = torch.full((1, 2), (self.config.patch_px - 1) / 2)
             size_wh = (self.config.patch_px, self.config.patch_px)
             read = [torch.stack([FeatureMap(m, size_wh).sample(centre)[0] for m in values]) for values in maps]
         else:
             read = [F.adaptive_avg_pool2d(values, min(self.config.grid, values.shape[-1])).flatten(1) for values in maps]
-        return torch.cat([F.normalize(part) for part in read], 1)
+        return [F.normalize(part) for part in read]
 
     def with_config(self, **changes: Any) -> Dift:
         """The same extractor with some settings changed and raw descriptors: a shipped projection would not fit them."""

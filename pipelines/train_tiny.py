@@ -367,7 +367,7 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("work", type=Path)
     p.add_argument("target", type=Path)
     p.add_argument("--readings", nargs="+", default=["oriented", "dense"])
-    p.add_argument("--pictures", type=int, default=300)
+    p.add_argument("--pictures", type=int, default=300, help="at least 500 px long; every fifth, up to 20, only measures")
     p.add_argument("--seed", type=int, default=0)
     options = vars(parser.parse_args(argv))
     {"prepare": prepare, "train": train, "export": export, "project": project}[options.pop("command")](**options)

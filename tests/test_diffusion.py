@@ -160,12 +160,16 @@ def test_oriented_reading_by_hand(picture: np.ndarray, grid: int) -> None:
     np.testing.assert_allclose(raw, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
 
 
-def test_several_extents_are_read_one_after_another(picture: np.ndarray) -> None:
+def test_each_layer_reads_the_patch_of_its_own_extent(picture: np.ndarray) -> None:
     keypoints = Sift(max_keypoints=5).detect(picture)
-    settings: dict = {"reading": "oriented", "grid": 2, "layers": (0, 2)}
-    one, two = (dift(extents=(extent,), **settings).raw_descriptors(picture, keypoints, "a") for extent in (6.0, 15.0))
-    both = dift(extents=(6.0, 15.0), **settings).raw_descriptors(picture, keypoints, "a")
-    np.testing.assert_array_equal(both, np.concatenate([one, two], 1))
+
+    def raw(layers: tuple[int, ...], extents: tuple[float, ...]) -> np.ndarray:
+        return dift(reading="oriented", grid=2, layers=layers, extents=extents).raw_descriptors(picture, keypoints, "a")
+
+    apart = [raw((0,), (6.0,)), raw((2,), (15.0,)), raw((1,), (6.0,))]
+    np.testing.assert_array_equal(raw((0, 2, 1), (6.0, 15.0, 6.0)), np.concatenate(apart, 1))
+    shared = [raw((0,), (6.0,)), raw((2,), (6.0,))]
+    np.testing.assert_array_equal(raw((0, 2), (6.0,)), np.concatenate(shared, 1))
 
 
 def test_a_map_smaller_than_the_grid_keeps_its_own_cells(picture: np.ndarray) -> None:
@@ -234,7 +238,7 @@ def test_a_projection_is_applied(picture: np.ndarray) -> None:
         ({"t": -1}, "t is -1, expected 0 to 999"),
         ({"layers": ()}, "layers is empty, expected at least one decoder block"),
         ({"ensemble": 0}, "ensemble is 0, expected at least 1"),
-        ({"extents": (8.0, 0.0)}, r"extents is \(8.0, 0.0\), expected at least one, all above 0"),
+        ({"extents": (8.0, 0.0)}, r"extents is \(8.0, 0.0\), expected one or one per layer of \(2,\), all above 0"),
         ({"grid": 0}, "grid is 0, expected at least 1"),
         ({"ensemble": 4}, "ensemble is 4 without noise, expected 1"),
     ],

@@ -48,6 +48,35 @@ def small_texture(size_wh, seed):
     return textured(size_wh, seed + 50)
 
 
+def test_search_scores_each_setting_and_goes_on_from_what_is_done(pipeline_module, tmp_path, capsys):
+    search = pipeline_module("search")
+    small = render(tmp_path / "hp", small_texture, ("i_a", "v_b"), images=2)
+    photos = render(tmp_path / "photos", lambda size_wh, seed: np.roll(small_texture(size_wh, seed), 5, 0), ("v_x",), images=3)
+    words = [str(photos), str(small), str(tmp_path / "out"), "--sequences", "v_b", "--max-keypoints", "60", "--settings"]
+    search.main([*words, "raw descriptors", "with RootSIFT"])
+    first = json.loads((tmp_path / "out" / "search.json").read_text())
+    assert list(first) == ["RootSIFT", "raw descriptors", "with RootSIFT"]
+    assert list(first["RootSIFT"]["sequences"]) == ["v_b"]
+    assert first["with RootSIFT"]["correct"] > first["raw descriptors"]["correct"] > 0
+    search.main([*words, "raw descriptors", "PCA"])
+    both = json.loads((tmp_path / "out" / "search.json").read_text())
+    assert both["raw descriptors"] == first["raw descriptors"]
+    assert f"| PCA | {both['PCA']['mma@3']:.1f} |" in (tmp_path / "out" / "search.md").read_text()
+
+
+def test_search_scores_rootsift_as_the_benchmark_does(pipeline_module, tmp_path):
+    search = pipeline_module("search")
+    small = render(tmp_path / "hp", small_texture, ("v_b",), images=3)
+    pairs = search.test_pairs(small, ["v_b"], Sift(80))
+    sift = Sift(80)
+    row = search.score(search.Setting(projection="raw"), lambda image, k, name: sift.describe(image, k), None, pairs, sift)
+    assert main(["evaluate", str(small), str(tmp_path / "out"), "--protocol", "mma", "--descriptor", "rootsift",
+                 "--size", "640", "--max-keypoints", "80"]) == 0  # fmt: skip
+    (method,) = json.loads((tmp_path / "out" / "results.json").read_text())["methods"].values()
+    assert row["mma@3"] == pytest.approx(100 * method["all"]["mma@3"], abs=0.051)
+    assert row["correct"] == pytest.approx(method["all"]["correct@3"], abs=0.051)
+
+
 def test_a_baseline_without_weights_is_left_out_by_name(pipeline_module, capsys, monkeypatch):
     hpatches = pipeline_module("hpatches")
     monkeypatch.setitem(hpatches.BASELINES, "superpoint", {"detector": "superfluous"})
