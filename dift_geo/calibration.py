@@ -165,7 +165,7 @@ def calibrate(
     """Fit a projection for `dift` (its own projection is not used) on the photos below `images`.
 
     names: which of them; by default all. views: synthetic views per photo; 0 takes as many as give some tens of thousands
-    of pairs. constant: of `Projection`, in units of the projected rows' length. Every fifth photo, up to 20 of them, only
+    of pairs. constant: of `Projection`. Every fifth photo, up to 20 of them, only
     measures. Raises ValueError when there are fewer than two photos or too few keypoints.
     """
     images = Path(images)

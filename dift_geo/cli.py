@@ -124,7 +124,7 @@ def _add_reconstruct(commands: Any) -> None:
     parser.add_argument("images", type=Path, help="folder of photos, read recursively")
     parser.add_argument("out", type=Path, help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json")
     _add_extractor_flags(parser)
-    _add_match_flags(parser, ratio=0.9)
+    _add_match_flags(parser, ratio=0.95)
     parser.add_argument("--features", type=Path, metavar="FILE", help="made before, ours or hloc's: nothing is extracted")
     parser.add_argument("--matches", type=Path, metavar="FILE", help="made before, of --features: nothing is matched")
     parser.add_argument("--pairs", metavar="HOW", help="exhaustive (or what --matches holds), sequential or a pairs file")

@@ -39,7 +39,8 @@ class DiftConfig:
     rotation. t: timestep, 0 to 999. noisy: add noise of level t; otherwise the clean image goes in and t only conditions
     the network. ensemble: noise draws averaged. layers: blocks read, concatenated. patch_px: side of an oriented patch.
     extents: half that side in units of the keypoint scale; one for all layers, or one per layer, which then reads a patch
-    of its own: the same place at several sizes says more than several layers of one patch. grid: cells per side kept of an oriented patch's map, at most as many as it has (1 is its centre). seed: of the noise.
+    of its own: the same place at several sizes says more than several layers of one patch. grid: cells per side kept of an
+    oriented patch's map, at most as many as it has (1 is its centre). seed: of the noise.
     network_wh: exact (width, height) shown to the network in the dense reading; None keeps the aspect ratio. mode: `paper`
     follows the released script in what it does besides: x0 is drawn from the encoder's posterior, the image is resized by
     Pillow, and the map is read with that script's half-pixel bias (`FeatureMap.sample_as_published`). max_batch: images,
@@ -186,6 +187,11 @@ class Dift:
             file = getattr(backend, "projection_file", lambda reading: None)(self.config.reading)
             projection = None if file is None else Projection.load(file)
         self.projection = projection
+
+    @property
+    def weight(self) -> float:
+        """Of its rows beside others: a projection's constant leaves 1 / (1 + constant^2) of their square to what varies."""
+        return 1.0 if self.projection is None else 1.0 + self.projection.constant**2
 
     def recipe(self) -> dict[str, Any]:
         """What determines descriptors, for the store."""

@@ -40,8 +40,9 @@ class Describer(Protocol):
 
 @dataclass(frozen=True)
 class Extractor:
-    """A detector and one or more describers, whose descriptors are concatenated with equal weight.
+    """A detector and one or more describers, whose unit rows are concatenated.
 
+    Each counts by its `weight` (1 where it has none), so that what varies between keypoints counts alike.
     size: longest side in pixels that all of them see; None keeps the original.
     """
 
@@ -55,8 +56,10 @@ class Extractor:
         resized = resize_longest(image, self.size)
         by_name = getattr(self.detector, "detect_named", None)  # keypoints found elsewhere are looked up, not detected
         keypoints = self.detector.detect(resized) if by_name is None else by_name(resized, name)
-        parts = [describer.describe(resized, keypoints, name) for describer in self.describers]
-        descriptors = np.concatenate(parts, 1) / np.float32(np.sqrt(len(parts)))
+        weights = np.array([getattr(describer, "weight", 1.0) for describer in self.describers])
+        shares = np.sqrt(weights / weights.sum()).astype(np.float32)
+        parts = [share * each.describe(resized, keypoints, name) for share, each in zip(shares, self.describers)]
+        descriptors = np.concatenate(parts, 1)
         return Features(keypoints.resized_to((w, h)), descriptors)
 
     def recipe(self) -> dict[str, Any]:
@@ -64,6 +67,7 @@ class Extractor:
         return {
             "detector": self.detector.recipe(),
             "descriptors": [describer.recipe() for describer in self.describers],
+            **({"joined": "by weight"} if len(self.describers) > 1 else {}),
             "size": self.size,
             "versions": {name: _version(name) for name in VERSIONED},
         }

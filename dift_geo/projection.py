@@ -22,7 +22,8 @@ class Projection:
     """descriptor -> unit row of (descriptor - mean) @ matrix, and a constant where there is one.
 
     mean: (D,) float32. matrix: (D, d) float32, strongest direction first. about: what it was fitted for and on.
-    constant: a last coordinate before rows are made unit; 0 is none. Without it a row's length is lost, which says how much
+    length: root mean square of projected rows where it was fitted. constant: a last coordinate before rows are made unit,
+    in units of `length`; 0 is none. Without it a row's length is lost, which says how much
     tells the point from any other. With it the cosine of two rows follows their distance before normalisation (exactly so
     as the constant grows), which, whitened, is Mahalanobis' distance: points that look like many others lie close together
     near the constant's axis and are rarely each other's nearest neighbours by chance.
@@ -32,6 +33,7 @@ class Projection:
     matrix: NDArray[np.float32]
     about: dict[str, str]
     constant: float = 0.0
+    length: float = 1.0
 
     @property
     def input_dim(self) -> int:
@@ -44,7 +46,7 @@ class Projection:
     @property
     def fingerprint(self) -> str:
         """A short hash of the numbers, for recipes."""
-        constant = np.float32(self.constant).tobytes() if self.constant else b""
+        constant = np.float32(self.constant * self.length).tobytes() if self.constant else b""
         return hashlib.sha256(self.mean.tobytes() + self.matrix.astype(np.float16).tobytes() + constant).hexdigest()[:16]
 
     def apply(self, descriptors: ArrayLike) -> NDArray[np.float32]:
@@ -57,7 +59,7 @@ class Projection:
             )
         projected = (rows - self.mean) @ self.matrix
         if self.constant:
-            projected = np.concatenate([projected, np.full((len(rows), 1), self.constant, np.float32)], 1)
+            projected = np.concatenate([projected, np.full((len(rows), 1), self.constant * self.length, np.float32)], 1)
         return projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-12)
 
     @classmethod
@@ -81,7 +83,7 @@ class Projection:
 
         tensors: dict[str, NDArray] = {"mean": self.mean, "matrix": self.matrix.astype(np.float16)}
         if self.constant:
-            tensors["constant"] = np.array([self.constant], np.float32)
+            tensors["constant"] = np.array([self.constant, self.length], np.float32)
         save_file(tensors, str(path), metadata={"about": json.dumps(self.about)})
 
     @classmethod
@@ -95,8 +97,8 @@ class Projection:
             with safe_open(str(path), "numpy") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
                 about = json.loads((file.metadata() or {}).get("about", "{}"))
-            constant = float(tensors["constant"][0]) if "constant" in tensors else 0.0
-            return cls(tensors["mean"].astype(np.float32), tensors["matrix"].astype(np.float32), about, constant)
+            constant, length = (float(x) for x in tensors.get("constant", (0.0, 1.0)))
+            return cls(tensors["mean"].astype(np.float32), tensors["matrix"].astype(np.float32), about, constant, length)
         except (SafetensorError, KeyError) as error:
             raise ValueError(f"{path} is no projection file: {error}") from error
 
@@ -127,8 +129,8 @@ class PairStatistics:
         """Whiten by the inverse covariance of pair differences, then keep the strongest directions of the rest.
 
         dim: of the result, the constant counted. ridge: added to the within-pair covariance as a share of its mean
-        eigenvalue. constant: of `Projection`, in units of the root mean square length of projected rows. Fewer dimensions
-        than `dim` come back unchanged in number. Raises ValueError when there are fewer than two pairs.
+        eigenvalue. constant: of `Projection`. Fewer dimensions than `dim` come back unchanged in number. Raises ValueError
+        when there are fewer than two pairs.
         """
         if self.count < 2:
             raise ValueError(f"{self.count} corresponding pairs, expected at least 2; use more or better textured photos")
@@ -141,5 +143,5 @@ class PairStatistics:
         values, vectors = np.linalg.eigh((whitened + whitened.T) / 2)
         kept = dim - (constant > 0)
         matrix = np.linalg.solve(lower.T, vectors[:, ::-1][:, :kept])
-        length = float(np.sqrt(max(values[::-1][:kept].sum(), 0)))  # root mean square of projected rows
-        return Projection(mean.astype(np.float32), matrix.astype(np.float32), about or {}, constant * length)
+        length = float(np.sqrt(max(values[::-1][:kept].sum(), 0)))
+        return Projection(mean.astype(np.float32), matrix.astype(np.float32), about or {}, constant, length)

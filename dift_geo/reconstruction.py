@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 CameraMode = Literal["auto", "single", "per-folder", "per-image"]
 MapperName = Literal["incremental", "global"]
 MAPPER_SEEDS = 6  # of the incremental mapper, at most
+SMALL, SMALL_SEEDS = 30, 3  # up to so many images a run takes seconds, and the best of a few is better than the first
+MAX_REPROJECTION_PX = 2.0  # observations beyond leave the model; COLMAP's own 4 lets in neighbours of the true keypoint
 Intrinsics = dict[str, tuple[str, list[float]]]
 
 
@@ -219,9 +221,10 @@ def map_database(
     """Run COLMAP's mapper; models, most registered images first, then most points. Empty when it finds none.
 
     The incremental mapper depends on the pair it starts from, and with it on its seed: on ten internet photos one seed gives
-    2 images, the next all 10. So where a model holds fewer than half of the images it is tried again with other seeds, and
-    the best model counts. Where all that leaves nothing, it tries once more keeping small models, with a narrow first pair,
-    and with tracks of two views, which COLMAP 4 drops although they are all that two images have.
+    2 images, the next all 10. So small sets are mapped from three seeds, any set is tried again where a model holds fewer
+    than half of the images, and the best model counts. Where all that leaves nothing, it tries once more keeping small
+    models, with a narrow first pair, and with tracks of two views, which COLMAP 4 drops although they are all that two
+    images have.
     """
     import pycolmap
 
@@ -230,6 +233,7 @@ def map_database(
     Path(folder).mkdir(parents=True, exist_ok=True)
     with pycolmap.Database.open(str(path)) as database:
         enough = database.num_images() / 2
+        least = SMALL_SEEDS if database.num_images() <= SMALL else 1
     attempts: list[Any]
     run: Any
     if mapper == "incremental":
@@ -237,13 +241,15 @@ def map_database(
         attempts.append(pycolmap.IncrementalPipelineOptions(random_seed=seed, min_model_size=2))
         attempts[-1].triangulation.ignore_two_view_tracks = False
         attempts[-1].mapper.init_min_tri_angle = 1.0
+        for options in attempts:
+            options.mapper.filter_max_reproj_error = MAX_REPROJECTION_PX
         run = pycolmap.incremental_mapping
     else:
         attempts = [pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)]
         run = pycolmap.global_mapping
     usable: list[Any] = []
     for attempt, options in enumerate(attempts):
-        if usable and (attempt == MAPPER_SEEDS or usable[0].num_reg_images() >= enough):
+        if usable and (attempt == MAPPER_SEEDS or (attempt >= least and usable[0].num_reg_images() >= enough)):
             break
         with _quiet(pycolmap.logging.Level.FATAL):  # "failed to create any sparse model" is for the caller to say
             models = run(str(path), str(images), str(folder), options)

@@ -136,10 +136,11 @@ def test_the_constant_is_in_units_of_the_length_of_rows() -> None:
     fitted = Projection.fit(d0, d1, dim=9, constant=2.0)
     rows = (np.concatenate([d0, d1]) - fitted.mean) @ fitted.matrix
     assert rows.shape[1] == 8
-    assert fitted.constant == pytest.approx(2 * np.sqrt((rows**2).sum(1).mean()), rel=1e-4)
+    assert fitted.constant == 2.0
+    assert fitted.length == pytest.approx(np.sqrt((rows**2).sum(1).mean()), rel=1e-4)
     applied = fitted.apply(d0)
     np.testing.assert_allclose(np.linalg.norm(applied, axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(applied[:, :8] * (fitted.constant / applied[:, 8:]), rows[: len(d0)], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(applied[:, :8] * (2 * fitted.length / applied[:, 8:]), rows[: len(d0)], rtol=1e-3, atol=1e-3)
     assert fitted.apply(fitted.mean[None])[0, 8] == pytest.approx(1)
 
 
@@ -147,5 +148,5 @@ def test_round_trip_with_a_constant(tmp_path: Path) -> None:
     fitted = Projection.fit(*descriptor_pairs(), dim=8, constant=1.5)
     fitted.save(tmp_path / "p.safetensors")
     loaded = Projection.load(tmp_path / "p.safetensors")
-    assert (loaded.constant, loaded.dim) == (pytest.approx(fitted.constant), 8)
+    assert (loaded.constant, loaded.length, loaded.dim) == (1.5, pytest.approx(fitted.length), 8)
     assert loaded.fingerprint == fitted.fingerprint != Projection.fit(*descriptor_pairs(), dim=8, constant=1.0).fingerprint

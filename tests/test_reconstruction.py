@@ -87,6 +87,36 @@ def test_no_model_is_an_error_and_leaves_none(scene, tmp_path):
     assert not (tmp_path / "sparse").exists()
 
 
+def test_small_sets_are_mapped_from_three_seeds_and_the_most_complete_model_counts(scene, tmp_path, monkeypatch):
+    import pycolmap
+
+    seen = []
+
+    class Model:
+        def __init__(self, images, points):
+            self.images, self.points = images, points
+
+        def num_reg_images(self):
+            return self.images
+
+        def num_points3D(self):
+            return self.points
+
+    found = [Model(4, 30), Model(4, 50), Model(3, 90)]
+
+    def mapping(database, images, folder, options):
+        seen.append((options.random_seed, options.mapper.filter_max_reproj_error))
+        return {0: found[len(seen) - 1]}
+
+    monkeypatch.setattr(pycolmap, "incremental_mapping", mapping)
+    with pycolmap.Database.open(str(tmp_path / "d.db")):
+        pass
+    models = map_database(tmp_path / "d.db", scene.images, tmp_path / "models", seed=5)
+    assert [seed for seed, _ in seen] == [5, 6, 7]
+    assert {limit for _, limit in seen} == {2.0}
+    assert [(model.images, model.points) for model in models] == [(4, 50), (4, 30), (3, 90)]
+
+
 def test_map_database_without_matches_is_empty(scene, tmp_path):
     build_database(tmp_path / "d.db", scene.images, sorted(scene.poses))
     assert map_database(tmp_path / "d.db", scene.images, tmp_path / "models") == []

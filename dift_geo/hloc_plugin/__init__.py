@@ -59,9 +59,10 @@ def _extractor_conf(backend: str, detector: str) -> dict[str, Any]:
 
 
 def matcher_confs() -> dict[str, dict[str, Any]]:
-    """What `register` adds to `match_features.confs`: mutual nearest neighbours, without and with the ratio test."""
+    """What `register` adds to `match_features.confs`: mutual nearest neighbours, without and with a ratio test."""
     return {
         "dift-mnn": {"output": "matches-dift-mnn", "model": {"name": "dift"}},
+        "dift-mnn-ratio.95": {"output": "matches-dift-mnn-ratio.95", "model": {"name": "dift", "ratio": 0.95}},
         "dift-mnn-ratio.9": {"output": "matches-dift-mnn-ratio.9", "model": {"name": "dift", "ratio": 0.9}},
     }
 
