@@ -46,7 +46,7 @@ class Projection:
     @property
     def fingerprint(self) -> str:
         """A short hash of the numbers, for recipes."""
-        constant = np.float32(self.constant * self.length).tobytes() if self.constant else b""
+        constant = np.array([self.constant, self.length], np.float32).tobytes() if self.constant else b""
         return hashlib.sha256(self.mean.tobytes() + self.matrix.astype(np.float16).tobytes() + constant).hexdigest()[:16]
 
     def apply(self, descriptors: ArrayLike) -> NDArray[np.float32]:

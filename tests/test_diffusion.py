@@ -258,7 +258,6 @@ def test_the_recipe_holds_what_determines_descriptors() -> None:
         {"layers": (0, 2)},
         {"seed": 4},
         {"extents": (6.0,)},
-        {"extents": (8.0, 16.0)},
         {"noisy": True},
         {"network_wh": (64, 64)},
     ):
