@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> None:
     from hloc import reconstruction
 
     mode = getattr(pycolmap.CameraMode, options.camera_mode)
-    model = reconstruction.main(options.out / "sfm", options.images, pairs, features, matches, mode)
+    mapper = {"mapper": {"filter_max_reproj_error": 2.0}}  # as `dift-geo reconstruct`; COLMAP's own limit is 4 px
+    model = reconstruction.main(options.out / "sfm", options.images, pairs, features, matches, mode, mapper_options=mapper)
     if model is None:
         raise SystemExit("hloc found no model")
     print(f"{model.num_reg_images()} images registered, {model.num_points3D()} points -> {options.out / 'sfm'}")

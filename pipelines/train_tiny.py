@@ -7,8 +7,9 @@
     python pipelines/train_tiny.py project WORK dift_geo/weights/tiny
 
 `prepare` needs a Debian machine (apt-get download, dpkg-deb). `train` may be killed and started again: it goes on from
-WORK/checkpoint.pt, appends to WORK/log.jsonl and keeps an averaged snapshot under WORK/snapshots for the curve of
-matching against training time. Nothing of WORK belongs into the repository but what `export` writes.
+WORK/checkpoint.pt, appends to WORK/log.jsonl and keeps an averaged snapshot under WORK/snapshots with its
+validation losses and a probe of matching; `search.py --weights` scores snapshots on real pairs. Nothing of WORK belongs
+into the repository but what `export` writes.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ REJECT = re.compile(
 SIDE = 32  # patch side in pixels; the network sees 4x4 blocks of it
 EXTENT = 12.0  # half of that side in keypoint scales
 SPLIT = 40  # every SPLIT-th image is kept for validation
+PROBED = 20  # of them, for the probe
 
 
 def fetch(work: Path, packages: list[str]) -> Path:
@@ -223,6 +225,19 @@ def validate(model, scheduler, patches: np.ndarray) -> dict[str, float]:  # type
     return {f"val@{t}": round(loss, 4) for t, loss in losses.items()}
 
 
+def probe(work: Path, folder: Path) -> dict[str, float]:
+    """MMA@3px on synthetic views of validation pictures, by a small projection of its own; nothing without pictures.
+
+    Sees the model as `dift-geo` will: at keypoints, through patches, projection and mutual nearest neighbours.
+    """
+    listed = work / "images.txt"
+    if not listed.is_file():
+        return {}
+    names = [name for index, name in enumerate(listed.read_text().splitlines()) if index % SPLIT == 0][:PROBED]
+    dift = Dift(Tiny(folder), Sift(300), DiftConfig.default("tiny"), None, size=480)
+    return {"mma": round(calibrate(work / "packages", dift, names=names, views=2).mma_after, 4)}
+
+
 def train(
     work: Path,
     minutes: float,
@@ -269,10 +284,12 @@ def train(
         ema.copy_to(model.parameters())
         target = work / "snapshots" / f"{state['seconds'] / 60:06.1f}"
         model.save_pretrained(target, variant=None)  # type: ignore[operator]
+        scheduler.save_pretrained(target)
         record = {
             **state,
             "loss": round(float(np.mean(losses)), 4) if losses else None,
             **validate(model, scheduler, data["val"]),
+            **probe(work, target),
         }
         ema.restore(model.parameters())
         with (work / "log.jsonl").open("a") as log:

@@ -160,7 +160,7 @@ def test_command_lines_are_hlocs_with_our_configurations(
     write_image(tmp_path / "small.png", small)
     arguments = ("--image_dir", str(tmp_path), "--export_dir", str(tmp_path), "--conf", "dift-tiny-sift")
     run_hloc(hloc_folder, *plugin, "extract_features", *arguments)
-    with FeatureStore(tmp_path / "feats-dift-tiny-sift-n4096-r1600.h5") as store:
+    with FeatureStore(tmp_path / "feats-dift-tiny-sift-n8192-r1600.h5") as store:
         assert list(store) == ["small.png"]
         assert len(store["small.png"]) == len(build_extractor(descriptor="rootsift").extract(small, ""))
 
@@ -284,7 +284,7 @@ def test_the_script_of_hlocs_users_runs_with_our_features(hloc_folder: Path, pho
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     script = [sys.executable, str(ROOT / "pipelines" / "hloc_sfm.py"), *arguments]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=200)
-    with FeatureStore(tmp_path / "feats-dift-tiny-sift-n4096-r1600.h5") as store:
+    with FeatureStore(tmp_path / "feats-dift-tiny-sift-n8192-r1600.h5") as store:
         assert list(store) == NAMES[:2]
     assert len(stored_pairs(NAMES[:2], next(tmp_path.glob("*_matches-dift-mnn_pairs.h5")))) == 1
     # the wheel's hloc is older than pycolmap 4 and reconstructs nothing; two small photos need not give a model either

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dift_geo.backends.tiny import Tiny
+from dift_geo.backends.tiny import WEIGHTS, Tiny
 from dift_geo.images import write_image
 
 
@@ -23,6 +23,15 @@ def work(program, texture, tmp_path):
     np.save(tmp_path / "train.npy", patches)
     np.save(tmp_path / "val.npy", patches[:40])
     return tmp_path
+
+
+def test_probe_matches_views_of_validation_pictures(program, texture, tmp_path):
+    (tmp_path / "packages").mkdir()
+    for index in range(3):
+        write_image(tmp_path / "packages" / f"{index}.png", texture((220, 180), index))
+    (tmp_path / "images.txt").write_text("".join(f"{i % 3}.png\n" for i in range(3 * program.SPLIT)))
+    assert 0.1 < program.probe(tmp_path, WEIGHTS)["mma"] <= 1
+    assert program.probe(tmp_path / "packages", WEIGHTS) == {}
 
 
 def run(program, work, steps_worth_of_minutes):

@@ -47,12 +47,12 @@ def extractor_confs() -> dict[str, dict[str, Any]]:
 
 
 def _extractor_conf(backend: str, detector: str) -> dict[str, Any]:
-    longest = LONGEST_SIDE[backend]
-    model: dict[str, Any] = {"name": "dift", "backend": backend, "detector": detector, "max_keypoints": 4096}
+    longest, keypoints = LONGEST_SIDE[backend], 8192 if detector == "sift" else 4096  # SuperPoint finds no more
+    model: dict[str, Any] = {"name": "dift", "backend": backend, "detector": detector, "max_keypoints": keypoints}
     if detector == "superpoint":  # its keypoints have no orientation
         model["reading"] = "dense"
     return {
-        "output": f"feats-dift-{backend}-{detector}-n4096-r{longest}",
+        "output": f"feats-dift-{backend}-{detector}-n{keypoints}-r{longest}",
         "model": model,
         "preprocessing": {"grayscale": False, "resize_max": longest},
     }
