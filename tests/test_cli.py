@@ -62,7 +62,7 @@ def test_step_by_step_equals_one_command(photos, tmp_path):
     f, p, m = (str(tmp_path / name) for name in ("f.h5", "p.txt", "m.h5"))
     assert main(["extract", str(photos), f, "--descriptor", "rootsift", *FLAGS]) == 0
     assert main(["pairs", f, p, "--pairs", "sequential", "--overlap", "2"]) == 0
-    assert main(["match", f, p, m, "--ratio", "0.9"]) == 0
+    assert main(["match", f, p, m, "--ratio", "0.95"]) == 0
     assert main(["reconstruct", str(photos), str(tmp_path / "out"), "--descriptor", "rootsift", "--pairs", p, *FLAGS]) == 0
     with MatchStore(m) as ours, MatchStore(tmp_path / "out" / "matches.h5") as road:
         assert list(ours) == list(road)
