@@ -234,6 +234,7 @@ def map_database(
     with pycolmap.Database.open(str(path)) as database:
         enough = database.num_images() / 2
         least = SMALL_SEEDS if database.num_images() <= SMALL else 1
+        two_views = database.num_images() == 2
     attempts: list[Any]
     run: Any
     if mapper == "incremental":
@@ -243,6 +244,8 @@ def map_database(
         attempts[-1].mapper.init_min_tri_angle = 1.0
         for options in attempts:
             options.mapper.filter_max_reproj_error = MAX_REPROJECTION_PX
+            if two_views:  # do not determine the cameras: refined, they drift off and take the pose along
+                options.ba_refine_focal_length = options.ba_refine_extra_params = False
         run = pycolmap.incremental_mapping
     else:
         attempts = [pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)]
