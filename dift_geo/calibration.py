@@ -165,8 +165,8 @@ def calibrate(
     """Fit a projection for `dift` (its own projection is not used) on the photos below `images`.
 
     names: which of them; by default all. views: synthetic views per photo; 0 takes as many as give some tens of thousands
-    of pairs. constant: of `Projection`. Every fifth photo, up to 20 of them, only
-    measures. Raises ValueError when there are fewer than two photos or too few keypoints.
+    of pairs. constant: of `Projection`. Every fifth photo, up to 20 of them, only measures. Raises ValueError when there
+    are fewer than two photos or too few keypoints.
     """
     images = Path(images)
     names = list_images(images) if names is None else names

@@ -23,10 +23,10 @@ class Projection:
 
     mean: (D,) float32. matrix: (D, d) float32, strongest direction first. about: what it was fitted for and on.
     length: root mean square of projected rows where it was fitted. constant: a last coordinate before rows are made unit,
-    in units of `length`; 0 is none. Without it a row's length is lost, which says how much
-    tells the point from any other. With it the cosine of two rows follows their distance before normalisation (exactly so
-    as the constant grows), which, whitened, is Mahalanobis' distance: points that look like many others lie close together
-    near the constant's axis and are rarely each other's nearest neighbours by chance.
+    in units of `length`; 0 is none. Without it a row's length is lost, which says how much tells the point from any other.
+    With it the cosine of two rows follows their distance before normalisation (exactly so as the constant grows), which,
+    whitened, is Mahalanobis' distance: points that look like many others lie close together near the constant's axis and
+    are rarely each other's nearest neighbours by chance.
     """
 
     mean: NDArray[np.float32]

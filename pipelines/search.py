@@ -151,7 +151,9 @@ def score(setting: Setting, describe: Describe, projection: Projection | None, p
             rows = describe(image, keypoints, name)
             rows = projection.apply(rows) if projection else rows / np.linalg.norm(rows, axis=1, keepdims=True)
             if setting.rootsift:
-                rows = np.concatenate([rows, sift.describe(image, keypoints)], 1) / np.float32(np.sqrt(2))
+                weight = np.float32(1 + (projection.constant**2 if projection else 0))  # as `dift+rootsift` does
+                joined = [np.sqrt(weight) * rows, sift.describe(image, keypoints)]
+                rows = np.concatenate(joined, 1) / np.sqrt(1 + weight)
             cache[name] = rows
         return cache[name]
 
