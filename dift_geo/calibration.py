@@ -156,16 +156,17 @@ def calibrate(
     dift: Dift,
     *,
     names: Sequence[str] | None = None,
-    dim: int = 128,
+    dim: int | None = None,
     views: int = 0,
-    ridge: float = 1e-2,
-    constant: float = 2.0,
+    ridge: float = 1e-3,
+    constant: float | None = None,
     seed: int = 0,
 ) -> Calibration:
     """Fit a projection for `dift` (its own projection is not used) on the photos below `images`.
 
     names: which of them; by default all. views: synthetic views per photo; 0 takes as many as give some tens of thousands
-    of pairs. constant: of `Projection`. Every fifth photo, up to 20 of them, only measures. Raises ValueError when there
+    of pairs. dim, constant: of `Projection`; by default 128 and 2, or 256 and 4 where another describer stands beside: then
+    there is more to keep. Every fifth photo, up to 20 of them, only measures. Raises ValueError when there
     are fewer than two photos or too few keypoints.
     """
     images = Path(images)
@@ -184,6 +185,10 @@ def calibrate(
         if statistics.count >= ENOUGH_PAIRS:
             break
     about = {"config": repr(dift.config), "backend": str(dift.backend.recipe()), "pairs": str(statistics.count)}
+    if dift.beside is not None:
+        about["beside"] = str(dift.beside.recipe())
+    usual = (128, 2.0) if dift.beside is None else (256, 4.0)
+    dim, constant = (usual[0] if dim is None else dim), (usual[1] if constant is None else constant)
     projection = statistics.projection(dim, ridge, about, constant)
     scores = []
     for view in _views(images, held_back, dift, 3, seed + 1):

@@ -364,20 +364,22 @@ def _add_calibrate(commands: Any) -> None:
     parser.add_argument("images", type=Path, help="folder of photos like those to be matched; a few dozen will do")
     parser.add_argument("out", type=Path, help="projection for --projection")
     _add_extractor_flags(parser, size=640, max_keypoints=1000)
-    parser.add_argument("--dim", type=int, default=128, help="of the projected descriptor")
+    parser.add_argument("--dim", type=int, help="of the projected descriptor; default: 128, 256 for dift+rootsift")
     parser.add_argument(
         "--views", type=int, default=0, metavar="N", help="synthetic views per photo; 0 chooses by their number"
     )
 
 
-def _calibrate(images: Path, out: Path, dim: int, views: int, **options: Any) -> None:
+def _calibrate(images: Path, out: Path, dim: int | None, views: int, **options: Any) -> None:
     from dift_geo.calibration import calibrate
     from dift_geo.diffusion import Dift
 
     seed = options["seed"]
-    dift = next((part for part in _extractor(options).describers if isinstance(part, Dift)), None)
-    if dift is None:
-        raise ValueError("calibrate fits a projection for DIFT; expected --descriptor dift")
+    dift, *others = _extractor(options).describers
+    if not isinstance(dift, Dift):
+        raise ValueError("calibrate fits a projection for DIFT; expected --descriptor dift or dift+rootsift")
+    if others:
+        dift = dift.beside_of(others[0], None)
     result = calibrate(images, dift, dim=dim, views=views, seed=seed)
     result.projection.save(out)
     if result.mma_after <= result.mma_before:

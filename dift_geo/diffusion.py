@@ -6,6 +6,7 @@ Knows neither files nor matching.
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +21,7 @@ from torch import Tensor
 from dift_geo.backends import Backend
 from dift_geo.featuremap import FeatureMap
 from dift_geo.images import resize_longest
-from dift_geo.keypoints import Detector
+from dift_geo.keypoints import Describer, Detector
 from dift_geo.patches import cut_patches
 from dift_geo.projection import Projection
 from dift_geo.types import Features, Keypoints
@@ -29,6 +30,7 @@ __all__ = ["Dift", "DiftConfig", "diffusion_features"]
 
 Reading = Literal["dense", "oriented"]
 Mode = Literal["default", "paper"]
+MAX_TILT = 8.0  # a surface seen at 83 degrees
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ class DiftConfig:
     reading: `dense` reads one map per image (the paper), `oriented` one patch per keypoint, normalised for scale and
     rotation. t: timestep, 0 to 999. noisy: add noise of level t; otherwise the clean image goes in and t only conditions
     the network. ensemble: noise draws averaged. layers: blocks read, concatenated. patch_px: side of an oriented patch.
-    extents: half that side in units of the keypoint scale; one for all layers, or one per layer, which then reads a patch
-    of its own: the same place at several sizes says more than several layers of one patch. grid: cells per side kept of an
-    oriented patch's map, at most as many as it has (1 is its centre). seed: of the noise.
+    extents: half that side in units of the keypoint scale; features are averaged over the patches of all extents (domain-size
+    pooling, Dong and Soatto, CVPR 2015). tilt: above 1, each extent is seen twice, compressed that many times along the
+    keypoint's direction and across it, and averaged too: what the detector's frame gets wrong then matters less. grid: cells
+    per side kept of an oriented patch's map, at most as many as it has (1 is its centre). seed: of the noise.
     network_wh: exact (width, height) shown to the network in the dense reading; None keeps the aspect ratio. mode: `paper`
     follows the released script in what it does besides: x0 is drawn from the encoder's posterior, the image is resized by
     Pillow, and the map is read with that script's half-pixel bias (`FeatureMap.sample_as_published`). max_batch: images,
@@ -54,6 +57,7 @@ class DiftConfig:
     layers: tuple[int, ...] = (2,)
     patch_px: int = 32
     extents: tuple[float, ...] = (8.0,)
+    tilt: float = 1.0
     grid: int = 1
     seed: int = 0
     network_wh: tuple[int, int] | None = None
@@ -69,8 +73,10 @@ class DiftConfig:
             raise ValueError(f"t is {self.t}, expected 0 to 999")
         if not self.layers:
             raise ValueError("layers is empty, expected at least one decoder block")
-        if len(self.extents) not in (1, len(self.layers)) or min(self.extents) <= 0:
-            raise ValueError(f"extents is {self.extents}, expected one or one per layer of {self.layers}, all above 0")
+        if not self.extents or min(self.extents) <= 0:
+            raise ValueError(f"extents is {self.extents}, expected one or more, all above 0")
+        if not 1 <= self.tilt <= MAX_TILT:
+            raise ValueError(f"tilt is {self.tilt}, expected 1 (none) to {MAX_TILT}")
         for field in ("ensemble", "grid", "patch_px", "max_batch"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} is {getattr(self, field)}, expected at least 1")
@@ -87,8 +93,10 @@ class DiftConfig:
         """
         reading = reading or ("oriented" if backend_name.startswith("tiny") else "dense")
         if backend_name.startswith("tiny"):
-            oriented = cls(reading="oriented", t=100, layers=(-1, 1), extents=(8.0, 16.0), grid=4)
-            return oriented if reading == "oriented" else cls(reading="dense", t=100, layers=(1, 2))
+            if reading == "dense":
+                return cls(reading="dense", t=100, layers=(1, 2))
+            extents = (12.0, 16.0, 24.0)
+            return cls(reading="oriented", t=100, layers=(-2,), extents=extents, tilt=5 / 3, grid=2, max_batch=512)
         if backend_name == "adm":
             return cls(reading=reading, t=41, layers=(11,), max_batch=8)
         layers = (1,) if "xl" in backend_name.lower() else (2,)
@@ -170,7 +178,8 @@ class Dift:
 
     config: None takes `DiftConfig.default`. projection: `auto` takes the one shipped with the backend for this reading if
     there is one; None leaves raw unit descriptors; or a fitted `Projection`. size: longest side, in pixels, of the image
-    that detector and network see; None keeps the original.
+    that detector and network see; None keeps the original. beside: another describer, whose unit rows stand beside those of
+    the network before the projection, which then weighs both.
     """
 
     def __init__(
@@ -180,11 +189,13 @@ class Dift:
         config: DiftConfig | None = None,
         projection: Projection | Literal["auto"] | None = "auto",
         size: int | None = None,
+        beside: Describer | None = None,
     ) -> None:
-        self.backend, self.detector, self.size = backend, detector, size
+        self.backend, self.detector, self.size, self.beside = backend, detector, size, beside
         self.config = DiftConfig.default(backend.name) if config is None else config
         if projection == "auto":
-            file = getattr(backend, "projection_file", lambda reading: None)(self.config.reading)
+            shipped = getattr(backend, "projection_file", lambda reading, beside: None)
+            file = shipped(self.config.reading, None if beside is None else beside.recipe()["name"])
             projection = None if file is None else Projection.load(file)
         self.projection = projection
 
@@ -196,7 +207,8 @@ class Dift:
     def recipe(self) -> dict[str, Any]:
         """What determines descriptors, for the store."""
         fitted = None if self.projection is None else self.projection.fingerprint
-        return {"dift": {"backend": self.backend.recipe(), "config": self.config.recipe(), "projection": fitted}}
+        beside = {} if self.beside is None else {"beside": self.beside.recipe()}
+        return {"dift": {"backend": self.backend.recipe(), "config": self.config.recipe(), "projection": fitted, **beside}}
 
     def extract(self, image: NDArray[np.uint8], name: str | None = None) -> Features:
         """Detect and describe (H, W, 3) uint8 RGB; keypoints come in its frame.
@@ -217,21 +229,23 @@ class Dift:
         return raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12)
 
     def raw_descriptors(self, image: NDArray[np.uint8], keypoints: Keypoints, name: str | None = None) -> NDArray[np.float32]:
-        """What the network says at each keypoint, before any projection: (N, D) float32, each layer of unit length."""
+        """What the network says at each keypoint, before any projection: (N, D) float32, each layer of unit length.
+
+        The rows of `beside` come last.
+        """
         key = str(zlib.crc32(image.tobytes())) if name is None else name
         generator = torch.Generator().manual_seed(zlib.crc32(f"{self.config.seed}/{key}".encode()))
         read = self._read_dense if self.config.reading == "dense" else self._read_oriented
-        return read(image, keypoints, generator)
+        rows = read(image, keypoints, generator)
+        return rows if self.beside is None else np.concatenate([rows, self.beside.describe(image, keypoints, key)], 1)
 
-    def _features(
-        self, images: Tensor, layers: Sequence[int], generator: torch.Generator | Sequence[torch.Generator]
-    ) -> list[Tensor]:
+    def _features(self, images: Tensor, generator: torch.Generator | Sequence[torch.Generator]) -> list[Tensor]:
         c = self.config
         return diffusion_features(
             self.backend,
             images,
             t=c.t,
-            layers=layers,
+            layers=c.layers,
             noisy=c.noisy,
             ensemble=c.ensemble,
             posterior=c.mode == "paper",
@@ -241,7 +255,7 @@ class Dift:
 
     def _read_dense(self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator) -> NDArray[np.float32]:
         h, w = image.shape[:2]
-        maps = self._features(self._network_image(image), self.config.layers, generator)
+        maps = self._features(self._network_image(image), generator)
         xy = torch.from_numpy(keypoints.xy).to(maps[0].device)
         grids = [FeatureMap(values[0], (w, h)) for values in maps]
         published = self.config.mode == "paper"
@@ -265,28 +279,30 @@ class Dift:
 
     def _read_oriented(self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator) -> NDArray[np.float32]:
         c = self.config
-        extents = c.extents * len(c.layers) if len(c.extents) == 1 else c.extents
-        columns: dict[int, Tensor] = {}
-        for extent in dict.fromkeys(extents):  # one pass for all layers of a patch
-            places = [place for place, own in enumerate(extents) if own == extent]
-            patches = cut_patches(image, keypoints, c.patch_px, extent)
+        tilts = (c.tilt, 1 / c.tilt) if c.tilt > 1 else (1.0,)
+        views = list(itertools.product(c.extents, tilts))
+        total: list[Tensor] = []
+        for extent, tilt in views:
+            patches = cut_patches(image, keypoints, c.patch_px, extent, tilt)
             batches = patches.split(c.max_batch) if len(patches) else [torch.full((1, 1, c.patch_px, c.patch_px), 0.5)]
-            layers = [c.layers[place] for place in places]
-            parts = zip(*[self._read_patches(batch, layers, generator) for batch in batches])
-            columns |= {place: torch.cat(part)[: len(keypoints)] for place, part in zip(places, parts)}
-        return torch.cat([columns[place] for place in range(len(extents))], 1).cpu().numpy()
+            layers = [torch.cat(parts) for parts in zip(*[self._read_patches(batch, generator) for batch in batches])]
+            total = [before + now for before, now in zip(total, layers)] if total else layers
+        return torch.cat([F.normalize(part[: len(keypoints)]) for part in total], 1).cpu().numpy()
 
-    def _read_patches(self, patches: Tensor, layers: Sequence[int], generator: torch.Generator) -> list[Tensor]:
-        """(N, 1, side, side) -> for each layer (N, D) of unit length."""
-        maps = self._features(patches.expand(-1, 3, -1, -1), layers, generator)
+    def _read_patches(self, patches: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """(N, 1, side, side) -> for each layer (N, D), not yet of unit length."""
+        maps = self._features(patches.expand(-1, 3, -1, -1), generator)
         if self.config.grid == 1:
             centre = torch.full((1, 2), (self.config.patch_px - 1) / 2)
             size_wh = (self.config.patch_px, self.config.patch_px)
-            read = [torch.stack([FeatureMap(m, size_wh).sample(centre)[0] for m in values]) for values in maps]
-        else:
-            read = [F.adaptive_avg_pool2d(values, min(self.config.grid, values.shape[-1])).flatten(1) for values in maps]
-        return [F.normalize(part) for part in read]
+            return [torch.stack([FeatureMap(m, size_wh).sample(centre)[0] for m in values]) for values in maps]
+        grid = self.config.grid
+        return [(F.adaptive_avg_pool2d(m, grid) if m.shape[-1] > grid else m).flatten(1) for m in maps]
 
     def with_config(self, **changes: Any) -> Dift:
         """The same extractor with some settings changed and raw descriptors: a shipped projection would not fit them."""
-        return Dift(self.backend, self.detector, replace(self.config, **changes), None, self.size)
+        return Dift(self.backend, self.detector, replace(self.config, **changes), None, self.size, self.beside)
+
+    def beside_of(self, other: Describer, projection: Projection | Literal["auto"] | None) -> Dift:
+        """The same extractor with the rows of `other` beside its own, and a projection for both."""
+        return Dift(self.backend, self.detector, self.config, projection, self.size, other)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +18,16 @@ from dift_geo.backends import load_backend
 from dift_geo.backends.policy import Precision
 from dift_geo.diffusion import Dift, DiftConfig, Mode, Reading
 from dift_geo.images import resize_longest
-from dift_geo.keypoints import Detector, Sift
+from dift_geo.keypoints import Describer, Detector, Sift
 from dift_geo.projection import Projection
-from dift_geo.types import Features, Keypoints
+from dift_geo.types import Features
 
-__all__ = ["DESCRIPTORS", "DETECTORS", "Describer", "Extractor", "build_extractor"]
+__all__ = ["DESCRIPTORS", "DETECTORS", "Extractor", "build_extractor"]
 
 OWNER = {"rootsift": "sift", "superpoint": "superpoint"}  # descriptors that come with a detector
 VERSIONED = ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")  # their releases can move descriptors
 DETECTORS = ("sift", "superpoint")
 DESCRIPTORS = ("dift", "rootsift", "superpoint", "dift+rootsift")
-
-
-class Describer(Protocol):
-    """Gives (N, D) float32 unit rows at keypoints; `Dift` and the detectors with descriptors of their own are such."""
-
-    def describe(self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = ...) -> NDArray[np.float32]: ...
-
-    def recipe(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -91,8 +83,10 @@ def build_extractor(
 ) -> Extractor:
     """The extractor that the command line flags of the same names describe.
 
-    projection: path of a fitted projection instead of the backend's own. mode: `paper` takes the published settings of
-    Stable Diffusion or ADM, on the image at its own size. max_batch: of `DiftConfig`; None leaves the backend's default.
+    projection: path of a fitted projection instead of the backend's own. `dift+rootsift` goes through one projection of both
+    where the backend ships one or the file was fitted so; otherwise their rows are joined by weight. mode: `paper` takes the
+    published settings of Stable Diffusion or ADM, on the image at its own size. max_batch: of `DiftConfig`; None leaves the
+    backend's default.
     config: overrules `reading`, `mode`, `max_batch` and `seed`.
     Raises ValueError for an unknown word or for words that do not go together.
     """
@@ -114,7 +108,20 @@ def build_extractor(
             describers.append(found)  # type: ignore[arg-type]
         else:
             raise ValueError(f"descriptor {descriptor!r} needs --detector {OWNER[word]}, got {detector!r}")
+    if len(describers) > 1:
+        dift, beside = describers
+        assert isinstance(dift, Dift)
+        describers = _in_one_projection(dift, beside, projection is not None) or describers
     return Extractor(found, describers, size)
+
+
+def _in_one_projection(dift: Dift, beside: Describer, given: bool) -> list[Describer]:
+    """Both as one, where the user's projection (`given`) or one that ships with the backend is for both; else nothing."""
+    if given:
+        own = dift.projection
+        return [dift.beside_of(beside, own)] if own is not None and "beside" in own.about else []
+    both = dift.beside_of(beside, "auto")
+    return [] if both.projection is None else [both]
 
 
 def _choose_config(name: str, reading: Reading | None, mode: Mode, max_batch: int | None, seed: int) -> DiftConfig:

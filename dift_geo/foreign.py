@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.extractors import Describer
 from dift_geo.images import EXTENSIONS, read_image
+from dift_geo.keypoints import Describer
 from dift_geo.store import FeatureStore
 from dift_geo.types import Features, Keypoints
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dift_geo.types import Keypoints
 
-__all__ = ["Detector", "Sift"]
+__all__ = ["Describer", "Detector", "Sift"]
 
 
 class Detector(Protocol):
@@ -24,6 +24,14 @@ class Detector(Protocol):
     def name(self) -> str: ...
 
     def detect(self, image: NDArray[np.uint8]) -> Keypoints: ...
+
+    def recipe(self) -> dict[str, Any]: ...
+
+
+class Describer(Protocol):
+    """Gives (N, D) float32 unit rows at keypoints; `Dift` and the detectors with descriptors of their own are such."""
+
+    def describe(self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = ...) -> NDArray[np.float32]: ...
 
     def recipe(self) -> dict[str, Any]: ...
 

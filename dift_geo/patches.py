@@ -15,24 +15,26 @@ from dift_geo.types import Keypoints
 __all__ = ["cut_patches", "local_affine_frames"]
 
 
-def local_affine_frames(keypoints: Keypoints, extent: float) -> Tensor:
+def local_affine_frames(keypoints: Keypoints, extent: float, tilt: float = 1.0) -> Tensor:
     """(1, N, 2, 3) float32 kornia frames: half a patch side is `extent` times the keypoint's scale.
 
-    The frame's first axis points along the keypoint's angle, so the patch looks upright.
+    The frame's first axis points along the keypoint's angle, so the patch looks upright. tilt: how many times longer the
+    frame is along that axis than across it, its area kept: the patch then shows the surface as if seen that much askew.
     Raises ValueError where the keypoints have no scale or no angle.
     """
     if keypoints.scale is None or keypoints.angle is None:
         raise ValueError("oriented patches need keypoints with scale and angle; use the dense reading or a SIFT detector")
     radius = keypoints.scale * np.float32(extent)
     cos, sin = radius * np.cos(keypoints.angle), radius * np.sin(keypoints.angle)
-    frames = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)  # (N, 2, 2), columns are the axes
+    axes = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)  # (N, 2, 2), columns are the axes
+    frames = axes * np.array([tilt**0.5, tilt**-0.5], np.float32)
     return torch.from_numpy(np.concatenate([frames, keypoints.xy[..., None]], -1)[None])
 
 
-def cut_patches(image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, extent: float) -> Tensor:
+def cut_patches(image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, extent: float, tilt: float = 1.0) -> Tensor:
     """Cut one patch per keypoint: (N, 1, side_px, side_px) float32 luma in [0, 1].
 
-    image: (H, W, 3) uint8 RGB in the frame of `keypoints`. extent: half a patch side in units of the keypoint scale.
+    image: (H, W, 3) uint8 RGB in the frame of `keypoints`. extent, tilt: of `local_affine_frames`.
     Reads each patch at the pyramid level that fits its scale (kornia's `extract_patches_from_pyramid`); outside the
     image the border is repeated.
     """
@@ -45,5 +47,5 @@ def cut_patches(image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, ex
         return torch.zeros(0, 1, side_px, side_px)
     weights = np.array([0.299, 0.587, 0.114], np.float32) / 255
     luma = torch.from_numpy(image @ weights)[None, None]  # (1, 1, H, W)
-    frames = local_affine_frames(keypoints, extent)
+    frames = local_affine_frames(keypoints, extent, tilt)
     return extract_patches_from_pyramid(luma, frames, side_px)[0]

@@ -16,12 +16,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dift_geo.backends.policy import Precision
 from dift_geo.backends.tiny import Tiny
 from dift_geo.benchmark_data import read_benchmark
 from dift_geo.calibration import correspondences, mma, synthetic_view
@@ -40,7 +43,8 @@ Describe = Callable[[NDArray[np.uint8], Keypoints, str], Rows]
 class Setting:
     """A row: changes of the shipped `DiftConfig`, the weights, and what is done with raw descriptors.
 
-    projection: `fitted`, `cosine` (fitted, without the constant), `pca` or `raw`. rootsift: joined with it.
+    projection: `fitted`, `cosine` (fitted, without the constant), `pca`, `raw`, or `head`: an MLP on top of the fitted one.
+    rootsift: `joined` by weight, `inside` the projection, or `alone` instead of the network.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -48,42 +52,46 @@ class Setting:
     dim: int = 128
     constant: float = 2.0
     random_weights: bool = False
-    rootsift: bool = False
+    rootsift: Literal["", "joined", "inside", "alone"] = ""
 
 
 SETTINGS = {
     "as shipped": Setting(),
     "random weights": Setting(random_weights=True),
-    "cosine of whitened rows (no constant)": Setting(projection="cosine"),
-    "cosine, random weights": Setting(projection="cosine", random_weights=True),
     "raw descriptors": Setting(projection="raw"),
     "PCA": Setting(projection="pca"),
+    "whitened, cosine (no constant)": Setting(projection="cosine"),
+    "whitened, cosine, random weights": Setting(projection="cosine", random_weights=True),
     "constant 1": Setting(constant=1.0),
     "constant 4": Setting(constant=4.0),
     "64 dimensions": Setting(dim=64),
     "256 dimensions": Setting(dim=256),
-    "one extent: 12": Setting({"extents": (12.0,)}),
-    "up block 1 at 8": Setting({"layers": (1,), "extents": (8.0,)}),
-    "up block 1 at 12": Setting({"layers": (1,), "extents": (12.0,)}),
-    "up block 1 at 16": Setting({"layers": (1,), "extents": (16.0,)}),
-    "up block 1 at 8, 16": Setting({"layers": (1, 1), "extents": (8.0, 16.0)}),
-    "first down block at 12": Setting({"layers": (-4,), "extents": (12.0,)}),
-    "middle at 12": Setting({"layers": (-1,), "extents": (12.0,)}),
-    "up block 0 at 12": Setting({"layers": (0,), "extents": (12.0,)}),
-    "up block 2 at 12": Setting({"layers": (2,), "extents": (12.0,)}),
-    "first down block at 8, up block 1 at 16": Setting({"layers": (-4, 1)}),
-    "middle at 8 and 12, up block 1 at 16": Setting({"layers": (-1, -1, 1), "extents": (8.0, 12.0, 16.0)}),
-    "first down block and middle at 8, 12, 16": Setting(
-        {"layers": (-4, -1) * 3, "extents": (8.0, 8.0, 12.0, 12.0, 16.0, 16.0)}
-    ),
+    "head trained by InfoNCE": Setting(projection="head"),
+    "extent 16, no tilt: one patch": Setting({"extents": (16.0,), "tilt": 1.0}),
+    "extents 12, 16, 24, no tilt": Setting({"tilt": 1.0}),
+    "extent 16, tilt 5/3": Setting({"extents": (16.0,)}),
+    "extents 12, 20": Setting({"extents": (12.0, 20.0)}),
+    "extents 10, 16, 28": Setting({"extents": (10.0, 16.0, 28.0)}),
+    "tilt 5/2": Setting({"tilt": 2.5}),
+    "first down block": Setting({"layers": (-4,), "grid": 4}),
+    "second down block": Setting({"layers": (-3,), "grid": 4}),
+    "middle block": Setting({"layers": (-1,)}),
+    "up block 0": Setting({"layers": (0,), "grid": 4}),
+    "up block 1": Setting({"layers": (1,), "grid": 4}),
+    "up block 2": Setting({"layers": (2,), "grid": 4}),
+    "second and third down block": Setting({"layers": (-3, -2), "grid": 4}),
+    "second and third down block, random weights": Setting({"layers": (-3, -2), "grid": 4}, random_weights=True),
+    "third down block and middle": Setting({"layers": (-2, -1)}),
     "grid 1 (centre)": Setting({"grid": 1}),
-    "grid 2": Setting({"grid": 2}),
     "t = 0": Setting({"t": 0}),
     "t = 300": Setting({"t": 300}),
     "noisy input, t = 100": Setting({"noisy": True}),
-    "noisy input, 4 draws": Setting({"noisy": True, "ensemble": 4}),
-    "patches of 64 px": Setting({"patch_px": 64}),
-    "with RootSIFT": Setting(rootsift=True),
+    "noisy input, t = 100, 4 draws": Setting({"noisy": True, "ensemble": 4}),
+    "patches of 64 px": Setting({"patch_px": 64, "grid": 4}),
+    "RootSIFT beside, joined by weight": Setting(rootsift="joined"),
+    "RootSIFT inside the projection": Setting(rootsift="inside", dim=256, constant=4.0),
+    "RootSIFT inside, random weights": Setting(rootsift="inside", dim=256, constant=4.0, random_weights=True),
+    "RootSIFT alone, projected": Setting(rootsift="alone"),
 }
 
 
@@ -130,19 +138,71 @@ def test_pairs(dataset: Path, sequences: list[str], detector: Sift) -> list[Pair
     return pairs
 
 
-def fit(setting: Setting, describe: Describe, pairs: list[Pair]) -> Projection | None:
+class Head:
+    """An MLP added to a fitted projection, trained by InfoNCE on squared distances (van den Oord et al. 2018), trunk frozen."""
+
+    def __init__(self, start: Projection, hidden: int = 1024) -> None:
+        self.constant, self.length = start.constant, 1.0  # in the units that the matrix is scaled to
+        self.mean = torch.from_numpy(start.mean)
+        self.matrix = torch.nn.Parameter(torch.from_numpy(start.matrix) / start.length)
+        self.mlp = torch.nn.Sequential(
+            torch.nn.Linear(start.input_dim, hidden), torch.nn.SiLU(), torch.nn.Linear(hidden, self.matrix.shape[1], bias=False)
+        )
+        torch.nn.init.zeros_(self.mlp[2].weight)  # it starts as the projection
+        self.sharpness = torch.nn.Parameter(torch.tensor(10.0).log())
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        centred = rows - self.mean
+        return centred @ self.matrix + self.mlp(8 * centred)
+
+    def train(self, rows0: Rows, rows1: Rows, epochs: int, batch: int = 1024) -> Head:
+        """On corresponding rows, (N, D) twice: each row's partner against all others of the batch, both ways."""
+        pair, random = (torch.from_numpy(rows0), torch.from_numpy(rows1)), torch.Generator().manual_seed(0)
+        steps = epochs * max(1, len(rows0) // batch)
+        parameters = [self.matrix, self.sharpness, *self.mlp.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-2)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps, pct_start=0.1)
+        for _ in tqdm(range(steps), "head", unit="step", leave=False):
+            chosen = torch.randint(len(rows0), (min(batch, len(rows0)),), generator=random)
+            logits = -(torch.cdist(*(self(rows[chosen]) for rows in pair)) ** 2) * self.sharpness.exp()
+            truth = torch.arange(len(chosen))
+            loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        with torch.inference_mode():
+            self.length = float(self(pair[0]).square().sum(1).mean().sqrt())
+        return self
+
+    def apply(self, rows: Rows) -> Rows:
+        """(N, D) -> unit rows with the constant, as `Projection.apply`."""
+        with torch.inference_mode():
+            out = F.pad(self(torch.from_numpy(rows)), (0, 1), value=self.constant * self.length)
+            return F.normalize(out).numpy()
+
+
+def fit(setting: Setting, describe: Describe, pairs: list[Pair], epochs: int) -> Projection | Head | None:
     if setting.projection == "raw":
         return None
-    statistics = PairStatistics()
+    statistics, kept = PairStatistics(), []
     for pair in tqdm(pairs, "fit", unit="view", leave=False):
-        statistics.add(*(describe(*each) for each in zip(pair.images, pair.keypoints, pair.names)))
+        both = [describe(*each) for each in zip(pair.images, pair.keypoints, pair.names)]
+        statistics.add(*both)
+        if setting.projection == "head":
+            kept.append(both)
     if setting.projection == "pca":  # the same, as if views differed equally in every direction
         statistics.within = np.eye(len(statistics.within)) * statistics.count
-    constant = setting.constant if setting.projection == "fitted" else 0.0
-    return statistics.projection(setting.dim, 1e-2, constant=constant)
+    constant = setting.constant if setting.projection in ("fitted", "head") else 0.0
+    projection = statistics.projection(setting.dim, constant=constant)
+    if setting.projection != "head":
+        return projection
+    return Head(projection).train(*(np.concatenate(rows) for rows in zip(*kept)), epochs=epochs)
 
 
-def score(setting: Setting, describe: Describe, projection: Projection | None, pairs: list[Pair], sift: Sift) -> dict[str, Any]:
+def score(
+    setting: Setting, describe: Describe, projection: Projection | Head | None, pairs: list[Pair], sift: Sift
+) -> dict[str, Any]:
     """MMA@3px in per cent and correct matches by sequence, and their means over sequences."""
     cache: dict[str, Rows] = {}
 
@@ -150,8 +210,8 @@ def score(setting: Setting, describe: Describe, projection: Projection | None, p
         if name not in cache:
             rows = describe(image, keypoints, name)
             rows = projection.apply(rows) if projection else rows / np.linalg.norm(rows, axis=1, keepdims=True)
-            if setting.rootsift:
-                weight = np.float32(1 + (projection.constant**2 if projection else 0))  # as `dift+rootsift` does
+            if setting.rootsift == "joined":
+                weight = np.float32(1 + (projection.constant**2 if projection else 0))  # as `Extractor` does
                 joined = [np.sqrt(weight) * rows, sift.describe(image, keypoints)]
                 rows = np.concatenate(joined, 1) / np.sqrt(1 + weight)
             cache[name] = rows
@@ -188,6 +248,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, help="model folder; default: the shipped one")
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="ROW")
     parser.add_argument("--fit-pairs", type=int, default=20_000)
+    parser.add_argument("--head-pairs", type=int, default=100_000, help="that the trained head learns from")
+    parser.add_argument("--head-epochs", type=int, default=8)
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="bfloat16 where the CPU has it")
     parser.add_argument("--max-keypoints", type=int, default=1000)
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -196,20 +259,24 @@ def main(argv: list[str] | None = None) -> None:
     names = options.names.read_text(encoding="utf-8").splitlines() if options.names else list_images(options.photos)
     names = [str(name) for name in np.random.default_rng(0).permutation(names)]
     sift = Sift(options.max_keypoints)
-    fitted_on = training_pairs(options.photos, names, sift, options.fit_pairs)
+    views = training_pairs(options.photos, names, sift, options.fit_pairs)
     scored_on = test_pairs(options.dataset, options.sequences, sift)
+    rootsift: Describe = lambda image, keypoints, name: sift.describe(image, keypoints)  # noqa: E731
     if "RootSIFT" not in results:
-        rootsift: Describe = lambda image, keypoints, name: sift.describe(image, keypoints)  # noqa: E731
         results["RootSIFT"] = score(Setting(projection="raw"), rootsift, None, scored_on, sift)
     weights = {} if options.weights is None else {"folder": options.weights}
     for name in options.settings:
         if name in results:
             continue
         setting = SETTINGS[name]
-        config = DiftConfig.default("tiny")
-        backend = Tiny(**weights, random_seed=0 if setting.random_weights else None)
-        describe = Dift(backend, sift, config, None).with_config(**setting.config).raw_descriptors
-        results[name] = score(setting, describe, fit(setting, describe, fitted_on), scored_on, sift)
+        backend = Tiny(**weights, precision=options.precision, random_seed=0 if setting.random_weights else None)
+        beside = sift if setting.rootsift == "inside" else None
+        dift = Dift(backend, sift, DiftConfig.default("tiny"), None, beside=beside).with_config(**setting.config)
+        describe = rootsift if setting.rootsift == "alone" else dift.raw_descriptors
+        head = setting.projection == "head"
+        fitted_on = training_pairs(options.photos, names, sift, options.head_pairs) if head else views
+        fitted = fit(setting, describe, fitted_on, options.head_epochs)
+        results[name] = score(setting, describe, fitted, scored_on, sift)
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         (options.out / "search.md").write_text(table(results), encoding="utf-8")
         print(f"{name}: MMA@3px {results[name]['mma@3']}, {results[name]['correct']} correct", flush=True)

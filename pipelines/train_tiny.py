@@ -61,6 +61,7 @@ SIDE = 32  # patch side in pixels; the network sees 4x4 blocks of it
 EXTENT = 12.0  # half of that side in keypoint scales
 SPLIT = 40  # every SPLIT-th image is kept for validation
 PROBED = 20  # of them, for the probe
+READINGS = ("oriented", "oriented+sift", "dense")  # +sift: RootSIFT goes through the projection too
 
 
 def fetch(work: Path, packages: list[str]) -> Path:
@@ -349,8 +350,10 @@ def project(work: Path, target: Path, readings: list[str], pictures: int, seed: 
     large = (name for name in random.permutation(names) if max(read_image(work / "packages" / name).shape) >= 500)
     chosen = list(itertools.islice(large, pictures))
     for reading in readings:
-        config = DiftConfig.default("tiny", reading)
-        dift = Dift(Tiny(target), Sift(500, max_orientations=1 if reading == "dense" else 2), config, None, size=640)
+        kind, _, beside = reading.partition("+")
+        config = DiftConfig.default("tiny", kind)  # type: ignore[arg-type]
+        detector = Sift(500, max_orientations=1 if kind == "dense" else 2)
+        dift = Dift(Tiny(target), detector, config, None, 640, detector if beside else None)
         result = calibrate(work / "packages", dift, names=chosen, views=4, seed=seed)
         result.projection.save(target / f"projection_{reading}.safetensors")
         print(
@@ -383,7 +386,7 @@ def main(argv: list[str] | None = None) -> None:
     p = commands.add_parser("project")
     p.add_argument("work", type=Path)
     p.add_argument("target", type=Path)
-    p.add_argument("--readings", nargs="+", default=["oriented", "dense"])
+    p.add_argument("--readings", nargs="+", default=list(READINGS), choices=READINGS)
     p.add_argument("--pictures", type=int, default=300, help="at least 500 px long; every fifth, up to 20, only measures")
     p.add_argument("--seed", type=int, default=0)
     options = vars(parser.parse_args(argv))

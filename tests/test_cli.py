@@ -99,6 +99,20 @@ def test_calibrate_fits_and_is_used(tmp_path, capsys):
         assert store["0.png"].descriptors.shape[1] == 32
 
 
+def test_calibrate_fits_rootsift_beside(tmp_path, capsys):
+    (tmp_path / "p").mkdir()
+    for seed in range(4):
+        write_image(tmp_path / "p" / f"{seed}.png", textured((200, 160), seed))
+    flags = ["--max-keypoints", "100", "--size", "200", "--descriptor", "dift+rootsift", "--reading", "dense"]
+    out = str(tmp_path / "both.safetensors")
+    assert main(["calibrate", str(tmp_path / "p"), out, "--views", "2", "--dim", "40", *flags]) == 0
+    assert main(["extract", str(tmp_path / "p"), str(tmp_path / "f.h5"), "--projection", out, *flags]) == 0
+    with FeatureStore(tmp_path / "f.h5") as store:
+        assert store["0.png"].descriptors.shape[1] == 40
+    assert main(["calibrate", str(tmp_path / "p"), out, "--descriptor", "rootsift"]) == 1
+    assert "expected --descriptor dift or dift+rootsift" in capsys.readouterr().err
+
+
 def bad_folder(tmp_path, kind):
     folder = tmp_path / "photos"
     folder.mkdir()

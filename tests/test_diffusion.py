@@ -160,16 +160,32 @@ def test_oriented_reading_by_hand(picture: np.ndarray, grid: int) -> None:
     np.testing.assert_allclose(raw, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
 
 
-def test_each_layer_reads_the_patch_of_its_own_extent(picture: np.ndarray) -> None:
+def test_features_are_averaged_over_extents_and_tilts(picture: np.ndarray) -> None:
     keypoints = Sift(max_keypoints=5).detect(picture)
+    views = [(6.0, 1.5), (6.0, 1 / 1.5), (15.0, 1.5), (15.0, 1 / 1.5)]
+    patches = [cut_patches(picture, keypoints, 32, extent, tilt).expand(-1, 3, -1, -1) for extent, tilt in views]
+    for layers in ((2,), (0, 2)):
+        extractor = dift(reading="oriented", grid=4, layers=layers, extents=(6.0, 15.0), tilt=1.5)
+        raw = extractor.raw_descriptors(picture, keypoints, "a")
+        parts = []
+        for layer in layers:  # the fake network pools by 4 and adds the layer's number
+            cells = np.mean([F.avg_pool2d(F.avg_pool2d(patch, 4) + layer, 2).flatten(1).numpy() for patch in patches], 0)
+            parts.append(cells / np.linalg.norm(cells, axis=1, keepdims=True))
+        np.testing.assert_allclose(raw, np.concatenate(parts, 1), atol=1e-5)
 
-    def raw(layers: tuple[int, ...], extents: tuple[float, ...]) -> np.ndarray:
-        return dift(reading="oriented", grid=2, layers=layers, extents=extents).raw_descriptors(picture, keypoints, "a")
 
-    apart = [raw((0,), (6.0,)), raw((2,), (15.0,)), raw((1,), (6.0,))]
-    np.testing.assert_array_equal(raw((0, 2, 1), (6.0, 15.0, 6.0)), np.concatenate(apart, 1))
-    shared = [raw((0,), (6.0,)), raw((2,), (6.0,))]
-    np.testing.assert_array_equal(raw((0, 2), (6.0,)), np.concatenate(shared, 1))
+def test_rows_of_another_describer_stand_beside_and_go_through_the_projection(picture: np.ndarray) -> None:
+    sift = Sift(max_keypoints=12)
+    keypoints = sift.detect(picture)
+    alone = dift(reading="oriented", grid=2)
+    both = alone.beside_of(sift, None)
+    raw = both.raw_descriptors(picture, keypoints, "a")
+    expected = [alone.raw_descriptors(picture, keypoints, "a"), sift.describe(picture, keypoints)]
+    np.testing.assert_array_equal(raw, np.concatenate(expected, 1))
+    assert both.recipe() != alone.recipe()
+    fitted = Projection.fit(raw, raw + np.random.default_rng(0).normal(0, 0.1, raw.shape), dim=5)
+    np.testing.assert_allclose(alone.beside_of(sift, fitted).describe(picture, keypoints, "a"), fitted.apply(raw), atol=1e-6)
+    assert both.with_config(grid=1).beside is sift
 
 
 def test_a_map_smaller_than_the_grid_keeps_its_own_cells(picture: np.ndarray) -> None:
@@ -238,7 +254,9 @@ def test_a_projection_is_applied(picture: np.ndarray) -> None:
         ({"t": -1}, "t is -1, expected 0 to 999"),
         ({"layers": ()}, "layers is empty, expected at least one decoder block"),
         ({"ensemble": 0}, "ensemble is 0, expected at least 1"),
-        ({"extents": (8.0, 0.0)}, r"extents is \(8.0, 0.0\), expected one or one per layer of \(2,\), all above 0"),
+        ({"extents": (8.0, 0.0)}, r"extents is \(8.0, 0.0\), expected one or more, all above 0"),
+        ({"extents": ()}, r"extents is \(\), expected one or more, all above 0"),
+        ({"tilt": 0.5}, r"tilt is 0.5, expected 1 \(none\) to 8"),
         ({"grid": 0}, "grid is 0, expected at least 1"),
         ({"ensemble": 4}, "ensemble is 4 without noise, expected 1"),
     ],
@@ -258,6 +276,7 @@ def test_the_recipe_holds_what_determines_descriptors() -> None:
         {"layers": (0, 2)},
         {"seed": 4},
         {"extents": (6.0,)},
+        {"tilt": 2.0},
         {"noisy": True},
         {"network_wh": (64, 64)},
     ):

@@ -11,6 +11,7 @@ from dift_geo.cli import main
 from dift_geo.geometry import transfer_error_px
 from dift_geo.images import read_image
 from dift_geo.keypoints import Sift
+from dift_geo.projection import Projection
 from dift_geo.store import FeatureStore
 from tests.small_models import stable_diffusion
 from tests.test_evaluation import render
@@ -53,15 +54,37 @@ def test_search_scores_each_setting_and_goes_on_from_what_is_done(pipeline_modul
     small = render(tmp_path / "hp", small_texture, ("i_a", "v_b"), images=2)
     photos = render(tmp_path / "photos", lambda size_wh, seed: np.roll(small_texture(size_wh, seed), 5, 0), ("v_x",), images=3)
     words = [str(photos), str(small), str(tmp_path / "out"), "--sequences", "v_b", "--max-keypoints", "60", "--settings"]
-    search.main([*words, "raw descriptors", "with RootSIFT"])
+    search.main([*words, "raw descriptors", "RootSIFT beside, joined by weight"])
     first = json.loads((tmp_path / "out" / "search.json").read_text())
-    assert list(first) == ["RootSIFT", "raw descriptors", "with RootSIFT"]
+    assert list(first) == ["RootSIFT", "raw descriptors", "RootSIFT beside, joined by weight"]
     assert list(first["RootSIFT"]["sequences"]) == ["v_b"]
-    assert first["with RootSIFT"]["correct"] >= first["raw descriptors"]["correct"] > 0
+    assert first["RootSIFT beside, joined by weight"]["correct"] >= first["raw descriptors"]["correct"] > 0
     search.main([*words, "raw descriptors", "PCA"])
     both = json.loads((tmp_path / "out" / "search.json").read_text())
     assert both["raw descriptors"] == first["raw descriptors"]
     assert f"| PCA | {both['PCA']['mma@3']:.1f} |" in (tmp_path / "out" / "search.md").read_text()
+
+
+def test_search_trains_a_head_that_starts_as_the_projection_and_learns_what_no_projection_can(pipeline_module):
+    """Two views of a point differ in the signs of their coordinates: only their absolute values match."""
+    search = pipeline_module("search")
+    random = np.random.default_rng(0)
+
+    def views(n):
+        points = random.normal(size=(n, 4))
+        return [(points * random.choice([-1, 1], points.shape)).astype(np.float32) / 4 for _ in range(2)]
+
+    def found(rows):
+        return np.mean((rows[0] @ rows[1].T).argmax(1) == np.arange(len(rows[0])))
+
+    seen, unseen = views(2000), views(50)
+    start = Projection.fit(*seen, dim=4, constant=2.0)
+    head = search.Head(start, hidden=64)
+    np.testing.assert_allclose(head.apply(seen[0]), start.apply(seen[0]), atol=1e-4)
+    head.train(*seen, epochs=40, batch=200)
+    rows = [head.apply(each) for each in unseen]
+    assert found(rows) > found([start.apply(each) for each in unseen]) + 0.2
+    np.testing.assert_allclose(np.linalg.norm(rows[0], axis=1), 1, atol=1e-5)
 
 
 def test_search_scores_rootsift_as_the_benchmark_does(pipeline_module, tmp_path):

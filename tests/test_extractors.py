@@ -5,19 +5,49 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dift_geo.backends.tiny import WEIGHTS
 from dift_geo.extractors import build_extractor
 from dift_geo.images import resize_longest
+from dift_geo.projection import Projection
 
 
 def test_concatenation_is_the_weighted_mean_of_both_similarities(picture):
-    """The shipped projection's constant of 2 leaves a fifth of a row's square to what varies, so its row counts five times."""
-    both, dift, sift = (
-        build_extractor(descriptor=word, max_keypoints=60, size=200).extract(picture, "x")
-        for word in ("dift+rootsift", "dift", "rootsift")
+    """The dense projection's constant of 2 leaves a fifth of a row's square to what varies, so its row counts five times."""
+    both = build_extractor(descriptor="dift+rootsift", reading="dense", max_keypoints=60, size=200)
+    dift, sift = both.describers
+    small = resize_longest(picture, 200)
+    keypoints = both.detector.detect(small)
+    rows, dift_rows, sift_rows = (
+        both.extract(picture, "x").descriptors,
+        *(d.describe(small, keypoints, "x") for d in (dift, sift)),
     )
-    np.testing.assert_array_equal(both.keypoints.xy, dift.keypoints.xy)
-    similarity = (5 * dift.descriptors @ dift.descriptors.T + sift.descriptors @ sift.descriptors.T) / 6
-    np.testing.assert_allclose(both.descriptors @ both.descriptors.T, similarity, atol=1e-5)
+    similarity = (5 * dift_rows @ dift_rows.T + sift_rows @ sift_rows.T) / 6
+    np.testing.assert_allclose(rows @ rows.T, similarity, atol=1e-5)
+
+
+def test_rootsift_goes_through_the_shipped_projection_of_both(picture):
+    (dift,) = build_extractor(descriptor="dift+rootsift", max_keypoints=60).describers
+    shipped = Projection.load(WEIGHTS / "projection_oriented+sift.safetensors")
+    keypoints = dift.detector.detect(picture)
+    alone = dift.with_config()
+    alone.beside = None
+    raw = np.concatenate([alone.raw_descriptors(picture, keypoints, "x"), dift.detector.describe(picture, keypoints)], 1)
+    np.testing.assert_allclose(dift.describe(picture, keypoints, "x"), shipped.apply(raw), atol=1e-5)
+    (only,) = build_extractor(descriptor="dift", max_keypoints=60).describers
+    assert only.projection.fingerprint != shipped.fingerprint
+
+
+def test_a_projection_of_ones_own_serves_what_it_was_fitted_for(tmp_path, picture):
+    words = {"descriptor": "dift+rootsift", "max_keypoints": 40}
+    (dift,) = build_extractor(**words).describers
+    raw = dift.raw_descriptors(picture, dift.detector.detect(picture), "x")
+    noisy = raw + np.random.default_rng(0).normal(0, 0.05, raw.shape)
+    Projection.fit(raw, noisy, 8, about={"beside": "sift"}).save(tmp_path / "both.safetensors")
+    Projection.fit(raw[:, :-128], noisy[:, :-128], 8).save(tmp_path / "alone.safetensors")
+    together = build_extractor(**words, projection=str(tmp_path / "both.safetensors"))
+    assert together.extract(picture, "x").descriptors.shape == (40, 8)
+    apart = build_extractor(**words, projection=str(tmp_path / "alone.safetensors"))
+    assert apart.extract(picture, "x").descriptors.shape == (40, 8 + 128)
 
 
 def test_keypoints_come_in_the_frame_of_the_original(picture):

@@ -18,10 +18,10 @@ def one(xy, scale: float, angle: float, size_wh: tuple[int, int]) -> Keypoints:
     return Keypoints(np.array([xy]), np.ones(1), size_wh, np.array([scale]), np.array([angle]))
 
 
-def pixel_places(keypoints: Keypoints) -> np.ndarray:
+def pixel_places(keypoints: Keypoints, tilt: float = 1.0) -> np.ndarray:
     """(N, SIDE, SIDE, 2): where patch pixels lie, by the definition: x of the patch along the angle, y clockwise from it."""
     u = (2 * np.arange(SIDE) + 1) / SIDE - 1
-    u, v = np.meshgrid(u, u)
+    u, v = np.meshgrid(u * np.sqrt(tilt), u / np.sqrt(tilt))
     radius = (keypoints.scale * EXTENT)[:, None, None]
     cos, sin = np.cos(keypoints.angle)[:, None, None], np.sin(keypoints.angle)[:, None, None]
     offset = np.stack([cos * u - sin * v, sin * u + cos * v], -1) * radius[..., None]
@@ -37,6 +37,15 @@ def test_patch_pixels_lie_where_the_frame_says(scale: float, angle: float, axis:
     keypoints = one((125.3, 130.6), scale, angle, (256, 256))
     patch = cut_patches(np.repeat(ramp[..., None], 3, 2), keypoints, SIDE, EXTENT)[0, 0].numpy() * 255
     np.testing.assert_allclose(patch, pixel_places(keypoints)[0, ..., axis], atol=0.02)
+
+
+@pytest.mark.parametrize("tilt", [0.4, 5 / 3])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_tilted_patch_reaches_further_along_the_angle_than_across(tilt: float, axis: int) -> None:
+    ramp = np.indices((256, 256))[1 - axis].astype(np.uint8)
+    keypoints = one((125.3, 130.6), 2.5, 0.7, (256, 256))
+    patch = cut_patches(np.repeat(ramp[..., None], 3, 2), keypoints, SIDE, EXTENT, tilt)[0, 0].numpy() * 255
+    np.testing.assert_allclose(patch, pixel_places(keypoints, tilt)[0, ..., axis], atol=0.05)
 
 
 def test_patch_is_the_picture_itself_at_unit_zoom(picture: np.ndarray) -> None:

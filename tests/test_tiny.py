@@ -81,6 +81,24 @@ def test_light_and_contrast_do_not_matter_and_flat_images_stay_finite(tiny, pict
     assert torch.equal(tiny.encode(torch.zeros(1, 3, 8, 8)), torch.zeros(1, 16, 2, 2))
 
 
+def test_a_grey_image_shown_three_times_is_its_own_luma(tiny) -> None:
+    grey = torch.rand(2, 1, 16, 16)
+    torch.testing.assert_close(
+        tiny.encode(grey.expand(-1, 3, -1, -1)), tiny.encode(grey.repeat(1, 3, 1, 1)), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_bfloat16_stays_near_and_is_told(tiny) -> None:
+    x0 = torch.randn(4, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    half = Tiny(precision="bfloat16")
+    got, expected = (each.decoder_features(x0, 100, [-2])[0].float().flatten(1) for each in (half, tiny))
+    assert torch.cosine_similarity(got, expected).min() > 0.999
+    assert not torch.equal(got, expected)
+    assert half.recipe() == tiny.recipe() | {"precision": "bfloat16"}
+    with pytest.raises(ValueError, match="precision is 'half', expected one of"):
+        Tiny(precision="half")  # type: ignore[arg-type]
+
+
 def test_schedule_falls_from_one(tiny) -> None:
     abar = torch.stack([tiny.alpha_bar(t) for t in range(1000)])
     assert 0.99 < abar[0] <= 1

@@ -38,7 +38,7 @@ class Backend(Protocol):
         """What determines the features: name, weights fingerprint, precision."""
 
     # Optional: `posterior(images) -> (mean, deviation)` where encoding is random, so that an ensemble encodes once;
-    # `projection_file(reading)` where a fitted projection ships with the weights.
+    # `projection_file(reading, beside)` where a fitted projection ships with the weights.
 
 
 def load_backend(
@@ -55,9 +55,7 @@ def load_backend(
 
     kind, where = _kind(Path(name), KNOWN)
     if kind == "tiny":
-        if precision not in ("auto", "float32"):
-            raise ValueError(f"precision is {precision!r}, expected float32: {name} is too small to gain from less")
-        return Tiny(*where, device=pick_device(device), **options)
+        return Tiny(*where, device=pick_device(device), precision=precision, **options)
     build: Any = Adm if kind == "adm" else StableDiffusion
     return build(*where, device=device, precision=precision, **options)  # type: ignore[no-any-return]
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dift_geo.backends.policy import Precision, pick_dtype
 from dift_geo.backends.tap import run_until
 
 __all__ = ["WEIGHTS", "Tiny"]
@@ -28,13 +29,19 @@ class Tiny:
     """The backend protocol on a local folder of `config.json`, `diffusion_pytorch_model.safetensors` and scheduler.
 
     folder: model folder, by default the shipped one. seed: random weights of the same architecture instead of the
-    trained ones, for control experiments. Layers: 0, 1, 2 are `up_blocks`, -1 is the middle block, -2 to -4 are
-    `down_blocks` from there outwards, before they halve the map.
+    trained ones, for control experiments. precision: `auto` is float32 everywhere, so that descriptors do not depend on the
+    machine; `bfloat16` is faster where the CPU has AVX512-BF16. Layers: 0, 1, 2 are `up_blocks`, -1 is the middle block, -2
+    to -4 are `down_blocks` from there outwards, before they halve the map.
     Raises FileNotFoundError when the folder holds no model.
     """
 
     def __init__(
-        self, folder: str | Path = WEIGHTS, *, device: str | torch.device = "cpu", random_seed: int | None = None
+        self,
+        folder: str | Path = WEIGHTS,
+        *,
+        device: str | torch.device = "cpu",
+        precision: Precision = "auto",
+        random_seed: int | None = None,
     ) -> None:
         from diffusers import DDPMScheduler, UNet2DModel
 
@@ -51,19 +58,25 @@ class Tiny:
                 torch.manual_seed(random_seed)
                 unet = UNet2DModel.from_config(UNet2DModel.load_config(folder))
             self.fingerprint = f"random-{random_seed}"
-        self.unet = unet.float().eval().requires_grad_(False).to(self.device)
+        self.dtype = pick_dtype(self.device, "float32" if precision == "auto" else precision)
+        self.unet = unet.float().eval().requires_grad_(False)
+        torch.nn.Module.to(self.unet, self.device, self.dtype)  # diffusers' own `to` warns of what no layer here asks for
         self.alphas_cumprod = DDPMScheduler.from_pretrained(folder, local_files_only=True).alphas_cumprod.to(self.device)
         self.name = "tiny" if folder == WEIGHTS else folder.name
         self.folder = folder
         self.multiple = BLOCK * 2 ** (len(self.unet.up_blocks) - 1)
 
     def recipe(self) -> dict[str, Any]:
-        """Name and fingerprint of the weights."""
-        return {"name": self.name, "weights": self.fingerprint}
+        """Name and fingerprint of the weights, and the precision where it is not float32."""
+        reduced = {} if self.dtype == torch.float32 else {"precision": str(self.dtype).removeprefix("torch.")}
+        return {"name": self.name, "weights": self.fingerprint, **reduced}
 
-    def projection_file(self, reading: str) -> Path | None:
-        """The closed-form projection shipped for a reading (`dense` or `oriented`), if there is one."""
-        file = self.folder / f"projection_{reading}.safetensors"
+    def projection_file(self, reading: str, beside: str | None = None) -> Path | None:
+        """The closed-form projection shipped for a reading (`dense` or `oriented`), if there is one.
+
+        beside: name of the detector whose own descriptors (`sift`: RootSIFT) go through the projection too.
+        """
+        file = self.folder / f"projection_{reading}{'' if beside is None else f'+{beside}'}.safetensors"
         return file if file.is_file() and not self.fingerprint.startswith("random") else None
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -72,7 +85,8 @@ class Tiny:
         There is no posterior to draw from: `generator` is not used.
         """
         images = images.to(self.device, torch.float32)
-        luma = images if images.shape[1] == 1 else (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+        grey = images.shape[1] == 1 or images.stride(1) == 0  # one channel, or one shown three times without copying
+        luma = images[:, :1] if grey else (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
         std, mean = torch.std_mean(luma, dim=(2, 3), keepdim=True)
         return F.pixel_unshuffle((luma - mean) / (std + 1e-3 / 255), BLOCK)
 
@@ -84,7 +98,7 @@ class Tiny:
         """Outputs of the layers named in the class's docstring, each (B, C, h, w)."""
         modules = [self._block(layer) for layer in layers]
         with torch.inference_mode():
-            return run_until(modules, lambda: self.unet(x_t, t))
+            return run_until(modules, lambda: self.unet(x_t.to(self.dtype), t))
 
     def _block(self, layer: int) -> torch.nn.Module:
         levels = len(self.unet.up_blocks)
