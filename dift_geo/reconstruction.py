@@ -37,8 +37,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 CameraMode = Literal["auto", "single", "per-folder", "per-image"]
 MapperName = Literal["incremental", "global"]
-MAPPER_SEEDS = 6  # of the incremental mapper, at most
-SMALL, SMALL_SEEDS = 30, 3  # up to so many images a run takes seconds, and the best of a few is better than the first
+MAPPER_SEEDS = 8  # of the incremental mapper, at most
+SMALL = 30  # up to so many images a run takes seconds, and it is worth asking for the best model twice
 MAX_REPROJECTION_PX = 2.0  # observations beyond leave the model; COLMAP's own 4 lets in neighbours of the true keypoint
 Intrinsics = dict[str, tuple[str, list[float]]]
 
@@ -221,10 +221,10 @@ def map_database(
     """Run COLMAP's mapper; models, most registered images first, then most points. Empty when it finds none.
 
     The incremental mapper depends on the pair it starts from, and with it on its seed: on ten internet photos one seed gives
-    2 images, the next all 10. So small sets are mapped from three seeds, any set is tried again where a model holds fewer
-    than half of the images, and the best model counts. Where all that leaves nothing, it tries once more keeping small
-    models, with a narrow first pair, and with tracks of two views, which COLMAP 4 drops although they are all that two
-    images have.
+    2 images, the next all 10. So small sets are mapped from one seed after the other until the best model has come twice, any
+    set is tried again where a model holds fewer than half of the images, and the best model counts. Where all that leaves
+    nothing, it tries once more keeping small models, with a narrow first pair, and with tracks of two views, which COLMAP 4
+    drops although they are all that two images have.
     """
     import pycolmap
 
@@ -233,7 +233,7 @@ def map_database(
     Path(folder).mkdir(parents=True, exist_ok=True)
     with pycolmap.Database.open(str(path)) as database:
         enough = database.num_images() / 2
-        least = SMALL_SEEDS if database.num_images() <= SMALL else 1
+        wanted = 2 if database.num_images() <= SMALL else 1  # times that the best model should have come
         two_views = database.num_images() == 2
     attempts: list[Any]
     run: Any
@@ -251,14 +251,22 @@ def map_database(
         attempts = [pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)]
         run = pycolmap.global_mapping
     usable: list[Any] = []
+    sizes: list[tuple[int, int, int]] = []
     for attempt, options in enumerate(attempts):
-        if usable and (attempt == MAPPER_SEEDS or (attempt >= least and usable[0].num_reg_images() >= enough)):
+        best = usable[0] if usable else None
+        if best and (attempt == MAPPER_SEEDS or (best.num_reg_images() >= enough and sizes.count(_size(best)) >= wanted)):
             break
         with _quiet(pycolmap.logging.Level.FATAL):  # "failed to create any sparse model" is for the caller to say
             models = run(str(path), str(images), str(folder), options)
         usable += [model for model in models.values() if model.num_reg_images() >= 2 and model.num_points3D() > 0]
-        usable.sort(key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+        usable.sort(key=_size, reverse=True)
+        sizes = [_size(model) for model in usable]
     return usable
+
+
+def _size(model: Any) -> tuple[int, int, int]:
+    """What the best of several models has most of, and by which one knows it again."""
+    return model.num_reg_images(), model.num_points3D(), model.compute_num_observations()
 
 
 def reconstruct_from_stores(

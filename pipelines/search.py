@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dift_geo.backends.policy import Precision
-from dift_geo.backends.tiny import Tiny
+from dift_geo.backends.tiny import WEIGHTS, Tiny
 from dift_geo.benchmark_data import read_benchmark
 from dift_geo.calibration import correspondences, mma, synthetic_view
 from dift_geo.diffusion import Dift, DiftConfig
@@ -74,6 +74,7 @@ SETTINGS = {
     "extents 10, 16, 28": Setting({"extents": (10.0, 16.0, 28.0)}),
     "tilt 5/2": Setting({"tilt": 2.5}),
     "first down block": Setting({"layers": (-4,), "grid": 4}),
+    "first down block, random weights": Setting({"layers": (-4,), "grid": 4}, random_weights=True),
     "second down block": Setting({"layers": (-3,), "grid": 4}),
     "middle block": Setting({"layers": (-1,)}),
     "up block 0": Setting({"layers": (0,), "grid": 4}),
@@ -245,8 +246,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--sequences", nargs="+", required=True)
     parser.add_argument("--names", type=Path, metavar="FILE", help="which photos, a name a line; default: all below PHOTOS")
-    parser.add_argument("--weights", type=Path, help="model folder; default: the shipped one")
-    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="ROW")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="model folder; default: the shipped one")
+    parser.add_argument("--curve", type=Path, metavar="WORK", help="also a row for every snapshot of a training there")
+    parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS), metavar="ROW")
     parser.add_argument("--fit-pairs", type=int, default=20_000)
     parser.add_argument("--head-pairs", type=int, default=100_000, help="that the trained head learns from")
     parser.add_argument("--head-epochs", type=int, default=8)
@@ -264,12 +266,15 @@ def main(argv: list[str] | None = None) -> None:
     rootsift: Describe = lambda image, keypoints, name: sift.describe(image, keypoints)  # noqa: E731
     if "RootSIFT" not in results:
         results["RootSIFT"] = score(Setting(projection="raw"), rootsift, None, scored_on, sift)
-    weights = {} if options.weights is None else {"folder": options.weights}
-    for name in options.settings:
+    rows = [(name, SETTINGS[name], options.weights) for name in options.settings]
+    if options.curve is not None:
+        snapshots = sorted((options.curve / "snapshots").iterdir(), key=lambda folder: float(folder.name))
+        rows += [(f"{float(folder.name):g} minutes of training", Setting(), folder) for folder in snapshots]
+    for name, setting, weights in rows:
         if name in results:
             continue
-        setting = SETTINGS[name]
-        backend = Tiny(**weights, precision=options.precision, random_seed=0 if setting.random_weights else None)
+        random_seed = 0 if setting.random_weights else None
+        backend = Tiny(weights, precision=options.precision, random_seed=random_seed)
         beside = sift if setting.rootsift == "inside" else None
         dift = Dift(backend, sift, DiftConfig.default("tiny"), None, beside=beside).with_config(**setting.config)
         describe = rootsift if setting.rootsift == "alone" else dift.raw_descriptors

@@ -354,7 +354,8 @@ def project(work: Path, target: Path, readings: list[str], pictures: int, seed: 
         config = DiftConfig.default("tiny", kind)  # type: ignore[arg-type]
         detector = Sift(500, max_orientations=1 if kind == "dense" else 2)
         dift = Dift(Tiny(target), detector, config, None, 640, detector if beside else None)
-        result = calibrate(work / "packages", dift, names=chosen, views=4, seed=seed)
+        ridge = 1e-2 if kind == "dense" else 1e-3  # of larger inputs and fewer pairs
+        result = calibrate(work / "packages", dift, names=chosen, views=4, seed=seed, ridge=ridge)
         result.projection.save(target / f"projection_{reading}.safetensors")
         print(
             f"{reading}: {result.pairs} pairs; held-back MMA@3px {100 * result.mma_before:.1f} % raw, "

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from dift_geo.backends.tiny import WEIGHTS
 from dift_geo.cli import main
 from dift_geo.geometry import transfer_error_px
 from dift_geo.images import read_image
@@ -62,6 +64,10 @@ def test_search_scores_each_setting_and_goes_on_from_what_is_done(pipeline_modul
     search.main([*words, "raw descriptors", "PCA"])
     both = json.loads((tmp_path / "out" / "search.json").read_text())
     assert both["raw descriptors"] == first["raw descriptors"]
+    shutil.copytree(WEIGHTS, tmp_path / "run" / "snapshots" / "8.0")
+    search.main([*words, "--curve", str(tmp_path / "run")])
+    curve = json.loads((tmp_path / "out" / "search.json").read_text())
+    assert list(curve) == [*both, "8 minutes of training"]
     assert f"| PCA | {both['PCA']['mma@3']:.1f} |" in (tmp_path / "out" / "search.md").read_text()
 
 

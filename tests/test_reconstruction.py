@@ -87,7 +87,7 @@ def test_no_model_is_an_error_and_leaves_none(scene, tmp_path):
     assert not (tmp_path / "sparse").exists()
 
 
-def test_small_sets_are_mapped_from_three_seeds_and_the_most_complete_model_counts(scene, tmp_path, monkeypatch):
+def test_small_sets_are_mapped_until_the_most_complete_model_has_come_twice(scene, tmp_path, monkeypatch):
     import pycolmap
 
     seen = []
@@ -102,7 +102,10 @@ def test_small_sets_are_mapped_from_three_seeds_and_the_most_complete_model_coun
         def num_points3D(self):
             return self.points
 
-    found = [Model(4, 30), Model(4, 50), Model(3, 90)]
+        def compute_num_observations(self):
+            return 3 * self.points
+
+    found = [Model(4, 30), Model(4, 50), Model(3, 90), Model(4, 50), Model(4, 60)]
 
     def mapping(database, images, folder, options):
         seen.append((options.random_seed, options.mapper.filter_max_reproj_error))
@@ -112,9 +115,16 @@ def test_small_sets_are_mapped_from_three_seeds_and_the_most_complete_model_coun
     with pycolmap.Database.open(str(tmp_path / "d.db")):
         pass
     models = map_database(tmp_path / "d.db", scene.images, tmp_path / "models", seed=5)
-    assert [seed for seed, _ in seen] == [5, 6, 7]
+    assert [seed for seed, _ in seen] == [5, 6, 7, 8]
     assert {limit for _, limit in seen} == {2.0}
-    assert [(model.images, model.points) for model in models] == [(4, 50), (4, 30), (3, 90)]
+    assert [(model.images, model.points) for model in models] == [(4, 50), (4, 50), (4, 30), (3, 90)]
+    seen.clear()
+    found = [Model(4, 30), Model(4, 30)]
+    map_database(tmp_path / "d.db", scene.images, tmp_path / "models", seed=5)
+    assert [seed for seed, _ in seen] == [5, 6]
+    seen.clear()
+    found = [Model(4, 30 + i) for i in range(9)]  # never twice: it ends all the same
+    assert map_database(tmp_path / "d.db", scene.images, tmp_path / "models")[0].points == 37
 
 
 def test_map_database_without_matches_is_empty(scene, tmp_path):
