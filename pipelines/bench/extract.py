@@ -16,11 +16,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import skimage
 import torch
 
+from dift_geo.backends.policy import Precision
 from dift_geo.extractors import build_extractor
 from dift_geo.images import read_image
 
@@ -41,12 +43,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--keypoints", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="auto", help="of dift; bfloat16 where the CPU has it"
+    )
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
 
     photo = read_image(Path(skimage.__file__).parent / "data" / "motorcycle_left.png")
     image = cv2.resize(photo, (640, 480), interpolation=cv2.INTER_AREA)
-    extractors = {word: build_extractor(descriptor=word, max_keypoints=options.keypoints) for word in ("rootsift", "dift")}
+    extractors = {
+        word: build_extractor(descriptor=word, max_keypoints=options.keypoints, precision=options.precision)
+        for word in ("rootsift", "dift")
+    }
     found = len(extractors["dift"].extract(image, "motorcycle"))
     times = {
         word: seconds(partial(extractor.extract, image, "motorcycle"), options.repeats)
@@ -66,6 +74,7 @@ def main(argv: list[str] | None = None) -> None:
             {
                 "keypoints": found,
                 "threads": options.threads,
+                "precision": options.precision,
                 "seconds": {name: round(value, 3) for name, value in times.items()},
                 "dift / superpoint": round(ratio, 2),
                 "peak_mb_before_superpoint": round(peak_mb),
