@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from dift_geo.geometry import warp_points
 from dift_geo.keypoints import Sift
@@ -110,3 +111,16 @@ def test_errors_say_what_to_do(picture: np.ndarray) -> None:
         cut_patches(picture, bare, SIDE, EXTENT)
     with pytest.raises(ValueError, match=r"keypoints belong to an image of \(64, 64\), got one of \(320, 240\)"):
         cut_patches(picture, one((1, 1), 1, 0, (64, 64)), SIDE, EXTENT)
+
+
+@pytest.mark.parametrize("size", [(320, 240), (101, 67), (40, 20)])
+@pytest.mark.parametrize("tilt", [1.0, 5 / 3])
+def test_patches_equal_kornias(texture, size: tuple[int, int], tilt: float) -> None:
+    from kornia.feature import extract_patches_from_pyramid
+
+    image, random, n = texture(size, 1), np.random.default_rng(0), 40
+    xy, scale, angle = random.uniform(0, size, (n, 2)), random.uniform(0.5, 12, n), random.uniform(-4, 4, n)
+    keypoints = Keypoints(xy.astype(np.float32), np.ones(n), size, scale.astype(np.float32), angle.astype(np.float32))
+    luma = torch.from_numpy(image @ (np.array([0.299, 0.587, 0.114], np.float32) / 255))[None, None]
+    expected = extract_patches_from_pyramid(luma, local_affine_frames(keypoints, 12.0, tilt), SIDE)[0]
+    torch.testing.assert_close(cut_patches(image, keypoints, SIDE, 12.0, tilt), expected, atol=1e-4, rtol=0)
