@@ -33,9 +33,12 @@ class FeatureMap:
         """
         if xy.ndim != 2 or xy.shape[1] != 2:
             raise ValueError(f"xy has shape {tuple(xy.shape)}, expected (N, 2)")
-        grid = (2 * xy.to(self.values) + 1) / xy.new_tensor(self.size_wh).to(self.values) - 1  # [-1, 1] border to border
-        sampled = F.grid_sample(self.values[None], grid[None, None], padding_mode="border", align_corners=False)
-        return sampled[0, :, 0].T
+        grid = (2 * xy.to(self.values) + 1) / xy.new_tensor(self.size_wh).to(self.values) - 1
+        return self.sample_grid(grid[None])[:, 0].T
+
+    def sample_grid(self, grid: Tensor) -> Tensor:
+        """The same for whoever computes places faster by itself: (a, b, 2) from -1 to 1, border to border -> (C, a, b)."""
+        return F.grid_sample(self.values[None], grid[None], padding_mode="border", align_corners=False)[0]
 
     def sample_as_published(self, xy: Tensor) -> Tensor:
         """Reading of DIFT's released HPatches script: (N, 2) -> (N, C).

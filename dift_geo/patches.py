@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dift_geo.featuremap import FeatureMap
 from dift_geo.types import Keypoints
 
 __all__ = ["cut_patches", "local_affine_frames"]
@@ -37,7 +38,7 @@ def cut_patches(image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, ex
 
     image: (H, W, 3) uint8 RGB in the frame of `keypoints`. extent, tilt: of `local_affine_frames`.
     Reads each patch at the pyramid level that fits its scale; outside the image the border is repeated. Equal to kornia's
-    `extract_patches_from_pyramid`, in two thirds of its time: all levels share one grid, as they do the normalised image.
+    `extract_patches_from_pyramid`, and faster: every level is a map over the same image.
     """
     from kornia.geometry.transform import pyrdown
 
@@ -49,7 +50,7 @@ def cut_patches(image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, ex
         return patches
     frames = local_affine_frames(keypoints, extent, tilt)[0]
     finest = 2 * torch.linalg.det(frames[:, :, :2]).abs().sqrt() / side_px  # image pixels per patch pixel
-    frames[:, :, 2] += 0.5  # to [-1, 1] over the image, edge to edge
+    frames[:, :, 2] += 0.5  # to -1 to 1 over the image, border to border: cheaper here than on every pixel
     frames *= 2 / torch.tensor([w, h])[:, None]
     frames[:, :, 2] -= 1
     levels = max(1, int(np.log2(min(h, w) / side_px)) + 1)
@@ -57,13 +58,11 @@ def cut_patches(image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, ex
     weights = np.array([0.299, 0.587, 0.114], np.float32) / 255
     picture = torch.from_numpy(image @ weights)[None, None]  # (1, 1, H, W)
     for level in range(levels):
-        here = torch.nonzero(level_of == level)[:, 0]
         if level:
             picture = pyrdown(picture)
-        if not len(here):
-            continue
-        grid = F.affine_grid(frames[here], [len(here), 1, side_px, side_px], align_corners=False)
-        rows = grid.flatten(0, 1)[None]  # all patches below each other, so that the picture is not repeated
-        cut = F.grid_sample(picture, rows, padding_mode="border", align_corners=False)
-        patches[here] = cut.view(-1, 1, side_px, side_px)
+        here = torch.nonzero(level_of == level)[:, 0]
+        if len(here):
+            shape = [len(here), 1, side_px, side_px]
+            grid = F.affine_grid(frames[here], shape, align_corners=False)  # where every patch pixel lies
+            patches[here] = FeatureMap(picture[0], (w, h)).sample_grid(grid.flatten(0, 1)).view(shape)
     return patches

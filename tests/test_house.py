@@ -19,8 +19,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A room imports only rooms of lower rank. A new one gets its rank here.
 RANK = {
     "__init__": -1,  # holds the version and the names, imports rooms when they are asked for
-    "types": 0,
-    **dict.fromkeys(("backends", "drawing", "featuremap", "geometry", "images", "matching", "pairs", "patches"), 1),
+    **dict.fromkeys(("featuremap", "types"), 0),
+    **dict.fromkeys(("backends", "drawing", "geometry", "images", "matching", "pairs", "patches"), 1),
     **dict.fromkeys(("projection", "store", "viz"), 1),
     **dict.fromkeys(("colmap_keypoints", "keypoints", "protocols", "superpoint"), 2),
     **dict.fromkeys(("benchmark_data", "diffusion", "scores"), 3),
