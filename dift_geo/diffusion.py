@@ -96,7 +96,7 @@ class DiftConfig:
             if reading == "dense":
                 return cls(reading="dense", t=100, layers=(1, 2))
             extents = (12.0, 16.0, 24.0)
-            return cls(reading="oriented", t=100, layers=(-2,), extents=extents, tilt=5 / 3, grid=2)
+            return cls(reading="oriented", t=100, layers=(-2,), extents=extents, tilt=5 / 3, grid=2, max_batch=512)
         if backend_name == "adm":
             return cls(reading=reading, t=41, layers=(11,), max_batch=8)
         layers = (1,) if "xl" in backend_name.lower() else (2,)
