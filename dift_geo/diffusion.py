@@ -22,7 +22,7 @@ from dift_geo.backends import Backend
 from dift_geo.featuremap import FeatureMap
 from dift_geo.images import resize_longest
 from dift_geo.keypoints import Describer, Detector
-from dift_geo.patches import cut_patches
+from dift_geo.patches import cut_views
 from dift_geo.projection import Projection
 from dift_geo.types import Features, Keypoints
 
@@ -96,7 +96,7 @@ class DiftConfig:
             if reading == "dense":
                 return cls(reading="dense", t=100, layers=(1, 2))
             extents = (12.0, 16.0, 24.0)
-            return cls(reading="oriented", t=100, layers=(-2,), extents=extents, tilt=5 / 3, grid=2, max_batch=512)
+            return cls(reading="oriented", t=100, layers=(-2,), extents=extents, tilt=5 / 3, grid=2)
         if backend_name == "adm":
             return cls(reading=reading, t=41, layers=(11,), max_batch=8)
         layers = (1,) if "xl" in backend_name.lower() else (2,)
@@ -201,8 +201,8 @@ class Dift:
 
     @property
     def weight(self) -> float:
-        """Of its rows beside others: a projection's constant leaves 1 / (1 + constant^2) of their square to what varies."""
-        return 1.0 if self.projection is None else 1.0 + self.projection.constant**2
+        """Of its rows beside others, see `extractors.join`."""
+        return 1.0 if self.projection is None else self.projection.weight
 
     def recipe(self) -> dict[str, Any]:
         """What determines descriptors, for the store."""
@@ -280,10 +280,8 @@ class Dift:
     def _read_oriented(self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator) -> NDArray[np.float32]:
         c = self.config
         tilts = (c.tilt, 1 / c.tilt) if c.tilt > 1 else (1.0,)
-        views = list(itertools.product(c.extents, tilts))
         total: list[Tensor] = []
-        for extent, tilt in views:
-            patches = cut_patches(image, keypoints, c.patch_px, extent, tilt)
+        for patches in cut_views(image, keypoints, c.patch_px, itertools.product(c.extents, tilts)):
             batches = patches.split(c.max_batch) if len(patches) else [torch.full((1, 1, c.patch_px, c.patch_px), 0.5)]
             layers = [torch.cat(parts) for parts in zip(*[self._read_patches(batch, generator) for batch in batches])]
             total = [before + now for before, now in zip(total, layers)] if total else layers

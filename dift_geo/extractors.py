@@ -22,7 +22,7 @@ from dift_geo.keypoints import Describer, Detector, Sift
 from dift_geo.projection import Projection
 from dift_geo.types import Features
 
-__all__ = ["DESCRIPTORS", "DETECTORS", "Extractor", "build_extractor"]
+__all__ = ["DESCRIPTORS", "DETECTORS", "Extractor", "build_extractor", "join"]
 
 OWNER = {"rootsift": "sift", "superpoint": "superpoint"}  # descriptors that come with a detector
 VERSIONED = ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")  # their releases can move descriptors
@@ -30,9 +30,15 @@ DETECTORS = ("sift", "superpoint")
 DESCRIPTORS = ("dift", "rootsift", "superpoint", "dift+rootsift")
 
 
+def join(parts: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
+    """Unit rows side by side, (N, D) each -> (N, sum of D) unit rows whose cosine is the weighted mean of the parts'."""
+    shares = np.sqrt(np.array(weights) / np.sum(weights)).astype(np.float32)
+    return np.concatenate([share * rows for share, rows in zip(shares, parts)], 1)
+
+
 @dataclass(frozen=True)
 class Extractor:
-    """A detector and one or more describers, whose unit rows are concatenated.
+    """A detector and one or more describers, whose unit rows are joined.
 
     Each counts by its `weight` (1 where it has none), so that what varies between keypoints counts alike.
     size: longest side in pixels that all of them see; None keeps the original.
@@ -48,11 +54,9 @@ class Extractor:
         resized = resize_longest(image, self.size)
         by_name = getattr(self.detector, "detect_named", None)  # keypoints found elsewhere are looked up, not detected
         keypoints = self.detector.detect(resized) if by_name is None else by_name(resized, name)
-        weights = np.array([getattr(describer, "weight", 1.0) for describer in self.describers])
-        shares = np.sqrt(weights / weights.sum()).astype(np.float32)
-        parts = [share * each.describe(resized, keypoints, name) for share, each in zip(shares, self.describers)]
-        descriptors = np.concatenate(parts, 1)
-        return Features(keypoints.resized_to((w, h)), descriptors)
+        parts = [describer.describe(resized, keypoints, name) for describer in self.describers]
+        weights = [getattr(describer, "weight", 1.0) for describer in self.describers]
+        return Features(keypoints.resized_to((w, h)), join(parts, weights))
 
     def recipe(self) -> dict[str, Any]:
         """What determines the features, for the store."""

@@ -44,6 +44,11 @@ class Projection:
         return int(self.matrix.shape[1]) + (self.constant > 0)
 
     @property
+    def weight(self) -> float:
+        """Of its rows beside others: the constant leaves 1 / (1 + constant^2) of their square to what varies."""
+        return 1.0 + self.constant**2
+
+    @property
     def fingerprint(self) -> str:
         """A short hash of the numbers, for recipes."""
         constant = np.array([self.constant, self.length], np.float32).tobytes() if self.constant else b""

@@ -21,6 +21,7 @@ from dift_geo.pairs import write_pairs
 from dift_geo.store import FeatureStore, MatchStore
 
 __all__ = [
+    "MAX_REPROJECTION_PX",
     "CameraMode",
     "MapperName",
     "NoModelError",
@@ -251,16 +252,14 @@ def map_database(
         attempts = [pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)]
         run = pycolmap.global_mapping
     usable: list[Any] = []
-    sizes: list[tuple[int, int, int]] = []
     for attempt, options in enumerate(attempts):
-        best = usable[0] if usable else None
-        if best and (attempt == MAPPER_SEEDS or (best.num_reg_images() >= enough and sizes.count(_size(best)) >= wanted)):
+        times = sum(_size(model) == _size(usable[0]) for model in usable)
+        if usable and (attempt == MAPPER_SEEDS or (usable[0].num_reg_images() >= enough and times >= wanted)):
             break
         with _quiet(pycolmap.logging.Level.FATAL):  # "failed to create any sparse model" is for the caller to say
             models = run(str(path), str(images), str(folder), options)
         usable += [model for model in models.values() if model.num_reg_images() >= 2 and model.num_points3D() > 0]
         usable.sort(key=_size, reverse=True)
-        sizes = [_size(model) for model in usable]
     return usable
 
 

@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.path.insert(0, str(options.hloc))
 
     from dift_geo.hloc_plugin import register
+    from dift_geo.reconstruction import MAX_REPROJECTION_PX
 
     register()  # 1. the only line that is not a name
 
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     from hloc import reconstruction
 
     mode = getattr(pycolmap.CameraMode, options.camera_mode)
-    mapper = {"mapper": {"filter_max_reproj_error": 2.0}}  # as `dift-geo reconstruct`; COLMAP's own limit is 4 px
+    mapper = {"mapper": {"filter_max_reproj_error": MAX_REPROJECTION_PX}}  # as `dift-geo reconstruct`
     model = reconstruction.main(options.out / "sfm", options.images, pairs, features, matches, mode, mapper_options=mapper)
     if model is None:
         raise SystemExit("hloc found no model")

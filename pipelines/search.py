@@ -29,6 +29,7 @@ from dift_geo.backends.tiny import WEIGHTS, Tiny
 from dift_geo.benchmark_data import read_benchmark
 from dift_geo.calibration import correspondences, mma, synthetic_view
 from dift_geo.diffusion import Dift, DiftConfig
+from dift_geo.extractors import join
 from dift_geo.images import list_images, read_image, resize_longest
 from dift_geo.keypoints import Sift
 from dift_geo.projection import PairStatistics, Projection
@@ -212,9 +213,8 @@ def score(
             rows = describe(image, keypoints, name)
             rows = projection.apply(rows) if projection else rows / np.linalg.norm(rows, axis=1, keepdims=True)
             if setting.rootsift == "joined":
-                weight = np.float32(1 + (projection.constant**2 if projection else 0))  # as `Extractor` does
-                joined = [np.sqrt(weight) * rows, sift.describe(image, keypoints)]
-                rows = np.concatenate(joined, 1) / np.sqrt(1 + weight)
+                weight = projection.weight if isinstance(projection, Projection) else 1.0
+                rows = join([rows, sift.describe(image, keypoints)], [weight, 1.0])
             cache[name] = rows
         return cache[name]
 

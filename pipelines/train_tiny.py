@@ -8,7 +8,7 @@
 
 `prepare` needs a Debian machine (apt-get download, dpkg-deb). `train` may be killed and started again: it goes on from
 WORK/checkpoint.pt, appends to WORK/log.jsonl and keeps an averaged snapshot under WORK/snapshots with its
-validation losses and a probe of matching; `search.py --weights` scores snapshots on real pairs. Nothing of WORK belongs
+validation losses and a probe of matching; `search.py --curve WORK` scores snapshots on real pairs. Nothing of WORK belongs
 into the repository but what `export` writes.
 """
 
