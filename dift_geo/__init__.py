@@ -12,39 +12,41 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Backend": "backends",
-    "Detector": "keypoints",
-    "Dift": "diffusion",
-    "DiftConfig": "diffusion",
-    "FeatureMap": "featuremap",
+    "Detector": "detectors",
+    "Dift": "dift",
+    "DiftConfig": "dift",
+    "FeatureMap": "dift",
     "FeatureStore": "store",
     "Features": "types",
-    "ForeignMethod": "benchmark_methods",
+    "ForeignMethod": "benchmark.methods",
     "Homography": "geometry",
     "Keypoints": "types",
     "MatchStore": "store",
     "Matches": "types",
-    "Method": "benchmark_methods",
-    "Projection": "projection",
-    "Sift": "keypoints",
-    "SuperPoint": "superpoint",
+    "Method": "benchmark.methods",
+    "Projection": "dift",
+    "Sift": "detectors",
+    "SuperPoint": "detectors.superpoint",
     "auc": "geometry",
     "corner_error_px": "geometry",
-    "diffusion_features": "diffusion",
+    "diffusion_features": "dift",
     "estimate_homography": "geometry",
-    "evaluate": "evaluation",
+    "evaluate": "benchmark.run",
     "list_images": "images",
     "load_backend": "backends",
     "match_mutual_nn": "matching",
-    "plot_keypoints": "viz",
-    "plot_matches": "viz",
-    "protocol_named": "protocols",
-    "read_benchmark": "benchmark_data",
+    "plot_keypoints": "report.plots",
+    "plot_matches": "report.plots",
+    "protocol_named": "benchmark.homography.protocols",
+    "read_benchmark": "benchmark.homography.data",
     "read_image": "images",
     "transfer_error_px": "geometry",
     "warp_points": "geometry",
 }
 
 __all__ = sorted([*_HOME, "__version__"])
+
+__path__ = [*__path__, f"{__path__[0]}/v01"]  # what moved since 0.1 is still found under its old path
 
 
 def __getattr__(name: str) -> Any:

@@ -7,28 +7,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dift_geo import __version__
-from dift_geo.extractors import Extractor
+from dift_geo.colmap.cameras import CameraMode, Intrinsics
+from dift_geo.colmap.mapping import MapperName, Reconstruction, reconstruct_from_stores
+from dift_geo.engine.loops import extract_images, match_pairs
+from dift_geo.extractor import Extractor
 from dift_geo.images import list_images
-from dift_geo.pairs import exhaustive_pairs, read_pairs, sequential_pairs, write_pairs
-from dift_geo.pipeline import extract_images, match_pairs
-from dift_geo.reconstruction import CameraMode, Intrinsics, MapperName, Reconstruction, reconstruct_from_stores
-from dift_geo.store import FeatureStore, MatchStore
+from dift_geo.pairs.choose import choose_pairs, stored_pairs
+from dift_geo.pairs.lists import write_pairs
+from dift_geo.store.features import FeatureStore
 
-__all__ = ["choose_pairs", "reconstruct", "reconstruct_from_files", "stored_pairs", "write_summary"]
-
-
-def choose_pairs(names: Sequence[str], how: str = "exhaustive", overlap: int = 10) -> list[tuple[str, str]]:
-    """Pairs by the word `exhaustive` or `sequential`, or those of the file that `how` names."""
-    if how == "exhaustive":
-        return exhaustive_pairs(names)
-    if how == "sequential":
-        return sequential_pairs(names, overlap)
-    return read_pairs(how, names)
+__all__ = ["reconstruct", "reconstruct_from_files", "write_summary"]
 
 
 def reconstruct(
@@ -143,20 +135,6 @@ def reconstruct_from_files(
     summary = result.summary | {"skipped": [], "recipe": recipe, "dift_geo": __version__}
     write_summary(out / "summary.json", summary)
     return Reconstruction(result.model, result.folder, summary)
-
-
-def stored_pairs(names: Sequence[str], matches: str | Path) -> list[tuple[str, str]]:
-    """The pairs a matches file holds, by the true names: the file itself has dashes for slashes.
-
-    Raises ValueError when the file names an image that is not among `names`.
-    """
-    by_key = {name.replace("/", "-"): name for name in names}
-    with MatchStore(matches) as store:
-        keys = list(store)
-    strangers = {key for pair in keys for key in pair} - set(by_key)
-    if strangers:
-        raise ValueError(f"{matches} matches {min(strangers)!r}, which has no features; the two files do not belong together")
-    return [(by_key[a], by_key[b]) for a, b in keys]
 
 
 def write_summary(path: str | Path, summary: dict[str, Any]) -> None:

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from rendered_scene import wheel_folder, write_scene
 
 from dift_geo import FeatureStore, MatchStore, estimate_homography, list_images, read_image
-from dift_geo.drawing import draw_matches
-from dift_geo.extractors import Extractor, build_extractor
+from dift_geo.extractor import Extractor, build_extractor
 from dift_geo.images import write_image
+from dift_geo.report.drawing import draw_matches
 from dift_geo.sfm import reconstruct
 
 LEFT, RIGHT = "motorcycle_left.png", "motorcycle_right.png"

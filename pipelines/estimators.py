@@ -21,14 +21,15 @@ from statistics import median
 
 import numpy as np
 
-from dift_geo.benchmark_data import read_benchmark
-from dift_geo.benchmark_methods import Method
-from dift_geo.benchmark_report import versions
-from dift_geo.calibration import synthetic_view
-from dift_geo.evaluation import pair_frame, usable_pairs
-from dift_geo.extractors import build_extractor
-from dift_geo.geometry import warp_points
-from dift_geo.protocols import Frame, PairScore, Ransac, protocol_named, score
+from dift_geo.benchmark.homography.data import read_benchmark
+from dift_geo.benchmark.homography.protocols import Ransac, protocol_named
+from dift_geo.benchmark.homography.score import Frame, PairScore, score
+from dift_geo.benchmark.methods import Method
+from dift_geo.benchmark.run import pair_frame, usable_pairs
+from dift_geo.dift.calibration import synthetic_view
+from dift_geo.extractor import build_extractor
+from dift_geo.geometry.homography import warp_points
+from dift_geo.report.markdown import versions
 
 ESTIMATORS = ("magsac", "poselib", "pycolmap", "kornia", "ransac", "lmeds")
 SIZE_WH = (1024, 768)

@@ -228,7 +228,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def prepare(options: argparse.Namespace) -> None:
     """Features, pairs, matches and a reference model, all by us."""
-    from dift_geo.extractors import build_extractor
+    from dift_geo.extractor import build_extractor
     from dift_geo.images import list_images
     from dift_geo.sfm import reconstruct
 

@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     if options.hloc is not None:
         sys.path.insert(0, str(options.hloc))
 
+    from dift_geo.colmap.mapping import MAX_REPROJECTION_PX
     from dift_geo.hloc_plugin import register
-    from dift_geo.reconstruction import MAX_REPROJECTION_PX
 
     register()  # 1. the only line that is not a name
 

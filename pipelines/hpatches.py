@@ -16,15 +16,16 @@ import argparse
 from pathlib import Path
 
 from dift_geo.backends.tiny import Tiny
-from dift_geo.benchmark_data import read_benchmark
-from dift_geo.benchmark_methods import Method
-from dift_geo.calibration import calibrate
-from dift_geo.diffusion import Dift, DiftConfig
-from dift_geo.evaluation import evaluate
-from dift_geo.extractors import Extractor, build_extractor
-from dift_geo.keypoints import Sift
-from dift_geo.projection import Projection
-from dift_geo.protocols import PROTOCOLS
+from dift_geo.benchmark.homography.data import read_benchmark
+from dift_geo.benchmark.homography.protocols import PROTOCOLS
+from dift_geo.benchmark.methods import Method
+from dift_geo.benchmark.run import evaluate
+from dift_geo.detectors.sift import Sift
+from dift_geo.dift.calibration import calibrate
+from dift_geo.dift.config import DiftConfig
+from dift_geo.dift.describer import Dift
+from dift_geo.dift.projection import Projection
+from dift_geo.extractor import Extractor, build_extractor
 
 BASELINES = {
     "rootsift": {"descriptor": "rootsift"},

@@ -19,17 +19,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dift_geo.extractors import DESCRIPTORS, build_extractor
-from dift_geo.localization import (
+from dift_geo.colmap.cameras import read_cameras
+from dift_geo.colmap.localization import (
     Map,
     build_verified_database,
     leave_out_folds,
     localize,
-    pose_error,
-    read_cameras,
     triangulate_map,
 )
-from dift_geo.pipeline import extract_images, match_pairs
+from dift_geo.engine.loops import extract_images, match_pairs
+from dift_geo.extractor import DESCRIPTORS, build_extractor
+from dift_geo.geometry.pose import pose_error
 
 
 def main(argv: list[str] | None = None) -> None:

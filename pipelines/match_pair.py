@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 
 import dift_geo
-from dift_geo.drawing import draw_matches
-from dift_geo.extractors import DESCRIPTORS, build_extractor
+from dift_geo.extractor import DESCRIPTORS, build_extractor
 from dift_geo.images import write_image
+from dift_geo.report.drawing import draw_matches
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -24,15 +24,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dift_geo.backends.policy import Precision
+from dift_geo.backends.device import Precision
 from dift_geo.backends.tiny import WEIGHTS, Tiny
-from dift_geo.benchmark_data import read_benchmark
-from dift_geo.calibration import correspondences, mma, synthetic_view
-from dift_geo.diffusion import Dift, DiftConfig
-from dift_geo.extractors import join
+from dift_geo.benchmark.homography.data import read_benchmark
+from dift_geo.detectors.sift import Sift
+from dift_geo.dift.calibration import correspondences, mma, synthetic_view
+from dift_geo.dift.config import DiftConfig
+from dift_geo.dift.describer import Dift
+from dift_geo.dift.joined import join
+from dift_geo.dift.projection import PairStatistics, Projection
 from dift_geo.images import list_images, read_image, resize_longest
-from dift_geo.keypoints import Sift
-from dift_geo.projection import PairStatistics, Projection
 from dift_geo.types import Keypoints
 
 SIZE = 640

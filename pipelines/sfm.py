@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dift_geo.extractors import DESCRIPTORS, build_extractor
-from dift_geo.reconstruction import NoModelError
+from dift_geo.colmap.mapping import NoModelError
+from dift_geo.extractor import DESCRIPTORS, build_extractor
 from dift_geo.sfm import reconstruct
 
 

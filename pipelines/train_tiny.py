@@ -31,11 +31,12 @@ import torch
 import torch.nn.functional as F
 
 from dift_geo.backends.tiny import Tiny
-from dift_geo.calibration import calibrate, correspondences, synthetic_view
-from dift_geo.diffusion import Dift, DiftConfig
+from dift_geo.detectors.sift import Sift
+from dift_geo.dift.calibration import calibrate, correspondences, synthetic_view
+from dift_geo.dift.config import DiftConfig
+from dift_geo.dift.describer import Dift
+from dift_geo.dift.patches import cut_patches
 from dift_geo.images import list_images, read_image, resize_longest
-from dift_geo.keypoints import Sift
-from dift_geo.patches import cut_patches
 from dift_geo.types import Keypoints
 
 PACKAGES = (

@@ -50,7 +50,7 @@ def picture() -> np.ndarray:
 @pytest.fixture(scope="session")
 def tiny():
     """The shipped backbone, loaded once."""
-    from dift_geo.backends import load_backend
+    from dift_geo.backends.loader import load_backend
 
     return load_backend("tiny")
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.images import write_image
-from dift_geo.pairs import exhaustive_pairs
-from dift_geo.store import FeatureStore, MatchStore
+from dift_geo.pairs.lists import exhaustive_pairs
+from dift_geo.store.features import FeatureStore
+from dift_geo.store.matches import MatchStore
 from dift_geo.types import Features, Keypoints, Matches
 
 SIZE_WH = (640, 480)

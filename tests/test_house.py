@@ -16,34 +16,26 @@ import dift_geo
 PACKAGE = Path(dift_geo.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# A room imports only rooms of lower rank. A new one gets its rank here.
+# A folder (or file of the package itself) imports only what has a lower rank. A new one gets its rank here.
 RANK = {
-    "__init__": -1,  # holds the version and the names, imports rooms when they are asked for
-    **dict.fromkeys(("featuremap", "types"), 0),
-    **dict.fromkeys(("backends", "drawing", "geometry", "images", "matching", "pairs", "patches"), 1),
-    **dict.fromkeys(("projection", "store", "viz"), 1),
-    **dict.fromkeys(("colmap_keypoints", "keypoints", "protocols", "superpoint"), 2),
-    **dict.fromkeys(("benchmark_data", "diffusion", "scores"), 3),
-    **dict.fromkeys(("benchmark_download", "benchmark_report", "calibration", "extractors"), 4),
-    **dict.fromkeys(("benchmark_pictures", "foreign", "pipeline", "reconstruction"), 5),
-    **dict.fromkeys(("benchmark_methods", "colmap_files", "localization", "sfm"), 6),
-    **dict.fromkeys(("evaluation", "hloc_plugin"), 7),
-    "cli": 8,
+    "__init__": -1,  # holds the version and the names, imports the rest when it is asked for
+    **dict.fromkeys(("types", "images"), 0),
+    **dict.fromkeys(("geometry", "backends", "matching", "store"), 1),
+    **dict.fromkeys(("detectors", "pairs"), 2),
+    **dict.fromkeys(("dift", "colmap"), 3),
+    "extractor": 4,
+    **dict.fromkeys(("engine", "hloc_plugin"), 5),
+    "sfm": 6,
+    "benchmark": 6,
+    "report": 6,
+    "cli": 7,
+    "v01": 8,  # import paths of 0.1
 }
 
 OWNERS = {
-    "grid_sample": {"featuremap"},
+    "grid_sample": {"dift/featuremap"},
     "h5py": {"store"},
-    "pycolmap": {
-        "colmap_files",
-        "colmap_keypoints",
-        "geometry",
-        "hloc_plugin",
-        "keypoints",
-        "localization",
-        "pairs",
-        "reconstruction",
-    },
+    "pycolmap": {"colmap", "detectors/colmap", "geometry/robust", "hloc_plugin"},
 }
 
 LATE = {"diffusers", "hloc", "kornia", "matplotlib", "poselib", "pycolmap", "ray", "transformers"}  # inside functions only
@@ -100,6 +92,7 @@ def test_imports_go_down(file: Path, tree: ast.Module) -> None:
             continue
         other = module.split(".")[1]
         inside = other == room(file) and file.parent != PACKAGE  # files of one sub-package know each other
+        inside |= {other, room(file)} == {"benchmark", "report"}
         assert inside or RANK[other] < RANK[room(file)], f"{name(file)}:{node.lineno} imports {module}, which is not below it"
 
 
@@ -114,7 +107,9 @@ def test_single_owners(file: Path, tree: ast.Module) -> None:
     used |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for thing, owners in OWNERS.items():
-        assert thing not in used or room(file) in owners, f"{thing} belongs to {sorted(owners)}, found in {name(file)}"
+        place = file.relative_to(PACKAGE).with_suffix("").as_posix()
+        home = any(f"{place}/".startswith(f"{owner}/") for owner in owners)
+        assert thing not in used or home, f"{thing} belongs to {sorted(owners)}, found in {name(file)}"
 
 
 def test_heavy_imports_are_inside_functions(file: Path, tree: ast.Module) -> None:
@@ -140,7 +135,7 @@ def test_every_module_says_what_it_is(file: Path, tree: ast.Module) -> None:
 def test_every_module_declares_its_public_names(file: Path, tree: ast.Module) -> None:
     if file.name in {"__init__.py", "__main__.py"} and not tree.body[1:]:
         return
-    if not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body):
+    if file.name == "__init__.py" or not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body):
         return
     lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__"]
     assert lists, f"{name(file)} has no __all__"

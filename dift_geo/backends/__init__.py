@@ -1,87 +1,9 @@
-"""What the house asks of a diffusion model, and the door to the ones it knows.
-
-A backend turns images into x0, knows its noise schedule, and gives decoder features of a noisy x_t. It knows nothing of
-keypoints, descriptors or files of the house; backend files import nothing from it.
-"""
+"""Diffusion models: the contract, the door to the known ones, and each of them."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from dift_geo.backends.contract import Backend
+from dift_geo.backends.device import Precision, pick_device, pick_dtype
+from dift_geo.backends.loader import load_backend
 
-import torch
-from torch import Tensor
-
-from dift_geo.backends.policy import Precision, pick_device
-
-__all__ = ["Backend", "load_backend"]
-
-
-class Backend(Protocol):
-    """The contract. Images are (B, 3, H, W) float in [0, 1], sides multiples of `multiple`."""
-
-    name: str
-    multiple: int
-    device: torch.device
-
-    def encode(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        """(B, 3, H, W) -> x0 (B, c, h, w). `generator` draws from the encoder's posterior; None takes its mode."""
-
-    def alpha_bar(self, t: int) -> Tensor:
-        """Share of signal variance left at timestep t, a scalar in (0, 1]."""
-
-    def decoder_features(self, x_t: Tensor, t: int, layers: Sequence[int]) -> list[Tensor]:
-        """Outputs of the named decoder blocks, each (B, C, h, w); nothing past the deepest one is run."""
-
-    def recipe(self) -> dict[str, Any]:
-        """What determines the features: name, weights fingerprint, precision."""
-
-    # Optional: `posterior(images) -> (mean, deviation)` where encoding is random, so that an ensemble encodes once;
-    # `projection_file(reading, beside)` where a fitted projection ships with the weights.
-
-
-def load_backend(
-    name: str | Path = "tiny", *, device: str | torch.device = "cpu", precision: Precision = "auto", **options: Any
-) -> Backend:
-    """Load a backbone: tiny, adm, sd2.1, sd1.5, sd-turbo, sdxl, cleandift-sd2.1, a model folder or file, or a hub id.
-
-    device, precision: see `policy`. options: the others of the backend's class, such as `revision` or `prompt`.
-    Raises ValueError for an unknown name or damaged weights and FileNotFoundError for missing ones.
-    """
-    from dift_geo.backends.adm import Adm
-    from dift_geo.backends.stable_diffusion import KNOWN, StableDiffusion
-    from dift_geo.backends.tiny import Tiny
-
-    kind, where = _kind(Path(name), KNOWN)
-    if kind == "tiny":
-        return Tiny(*where, device=pick_device(device), precision=precision, **options)
-    build: Any = Adm if kind == "adm" else StableDiffusion
-    return build(*where, device=device, precision=precision, **options)  # type: ignore[no-any-return]
-
-
-def _kind(path: Path, known: Container[str]) -> tuple[str, list[str | Path]]:
-    """Which class a name, folder, file or hub id is for, and what to tell it."""
-    name = path.as_posix()
-    if name in ("tiny", "adm"):
-        return name, []
-    if name in known:
-        return "sd", [name]
-    if path.is_dir():
-        if (path / "unet").is_dir() or (path / "model_index.json").is_file():
-            return "sd", [path]
-        if (path / "config.json").is_file():
-            return "tiny", [path]
-        if any(path.glob("*.pt")):
-            return "adm", [path]
-        raise FileNotFoundError(
-            f"{path} holds no model; expected unet/ and vae/ (Stable Diffusion), config.json (tiny's format) or a .pt (ADM)"
-        )
-    if path.is_file():
-        return "adm", [path]
-    if name.count("/") == 1 and name[0] not in "./~":
-        return "sd", [name]
-    raise ValueError(
-        f"unknown backend {name!r}, expected tiny, adm, sd2.1, sd1.5, sd-turbo, sdxl, cleandift-sd2.1, an existing model "
-        "folder or a hub id owner/name"
-    )
+__all__ = ["Backend", "Precision", "load_backend", "pick_device", "pick_dtype"]

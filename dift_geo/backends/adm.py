@@ -14,16 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dift_geo.backends.policy import Precision, pick_device, pick_dtype
+from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.tap import run_until
 from dift_geo.backends.weights import cache_folder, check_keys, file_sha256, place, read_tensors
 
-__all__ = ["CHECKPOINT", "URL", "Adm", "diffusers_config", "to_diffusers"]
+__all__ = ["Adm", "CHECKPOINT", "URL", "diffusers_config", "to_diffusers"]
 
 CHECKPOINT = "256x256_diffusion_uncond.pt"
 URL = f"https://openaipublic.blob.core.windows.net/diffusion/jul-2021/{CHECKPOINT}"
 HEAD_CHANNELS = 64  # of every published ADM; the one thing the shapes do not tell
-
 RESNET = {
     "in_layers.0": "norm1",
     "in_layers.2": "conv1",

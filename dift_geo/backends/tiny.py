@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dift_geo.backends.policy import Precision, pick_dtype
+from dift_geo.backends.device import Precision, pick_dtype
 from dift_geo.backends.tap import run_until
 
-__all__ = ["WEIGHTS", "Tiny"]
+__all__ = ["Tiny", "WEIGHTS"]
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "tiny"
 BLOCK = 4  # pixels per side that become channels of one cell

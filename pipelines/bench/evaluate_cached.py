@@ -17,13 +17,13 @@ import pstats
 import time
 from pathlib import Path
 
-from dift_geo.benchmark_data import read_benchmark
-from dift_geo.benchmark_methods import Method
-from dift_geo.benchmark_report import versions
-from dift_geo.evaluation import evaluate
-from dift_geo.extractors import build_extractor
-from dift_geo.protocols import protocol_named
-from dift_geo.store import FeatureStore
+from dift_geo.benchmark.homography.data import read_benchmark
+from dift_geo.benchmark.homography.protocols import protocol_named
+from dift_geo.benchmark.methods import Method
+from dift_geo.benchmark.run import evaluate
+from dift_geo.extractor import build_extractor
+from dift_geo.report.markdown import versions
+from dift_geo.store.features import FeatureStore
 
 SHARES = {  # function of ours -> what to call its cumulative time
     "match_mutual_nn": "matching",

@@ -22,8 +22,8 @@ import cv2
 import skimage
 import torch
 
-from dift_geo.backends.policy import Precision
-from dift_geo.extractors import build_extractor
+from dift_geo.backends.device import Precision
+from dift_geo.extractor import build_extractor
 from dift_geo.images import read_image
 
 

@@ -206,15 +206,16 @@ def released(folder: Path, step: str, image: Tensor, ensemble: int) -> Callable[
 
 def embed_prompt(folder: Path) -> None:
     """Fill the prompt cache, as every run but a user's first finds it."""
-    from dift_geo.backends import load_backend
+    from dift_geo.backends.loader import load_backend
 
     load_backend(folder)
 
 
 def ours(folder: Path, step: str, image: Tensor, ensemble: int) -> Callable[[], Tensor]:
     """dift-geo, as its command line runs it."""
-    from dift_geo.backends import load_backend
-    from dift_geo.diffusion import DiftConfig, diffusion_features
+    from dift_geo.backends.loader import load_backend
+    from dift_geo.dift.config import DiftConfig
+    from dift_geo.dift.noise import diffusion_features
 
     backend: Any = load_backend(folder, device="cpu")
     touch(backend.unet)

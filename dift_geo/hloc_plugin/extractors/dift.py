@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dift_geo.extractors import build_extractor
+from dift_geo.extractor import build_extractor
 
 __all__ = ["DiftExtractor"]
 

@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dift_geo.matching import match_mutual_nn
+from dift_geo.matching.mutual_nn import match_mutual_nn
 
 __all__ = ["DiftMatcher"]
 
 BaseModel: Any = import_module("..utils.base_model", __package__).BaseModel  # of whichever hloc loads this file
-
 LARGEST_INDEX = torch.iinfo(torch.int16).max  # of hloc's match files
 
 

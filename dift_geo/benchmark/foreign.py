@@ -1,0 +1,132 @@
+"""Features that other programs wrote: the DIFT release's files, keypoint lists, hloc's HDF5.
+
+Gives them as `Features` and `Keypoints` by image name. Knows nothing of scoring.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dift_geo.detectors.contract import Describer
+from dift_geo.detectors.listed import read_keypoint_file
+from dift_geo.images import EXTENSIONS, read_image
+from dift_geo.store.features import FeatureStore
+from dift_geo.types import Features, Keypoints
+
+__all__ = ["AtKeypoints", "ForeignFeatures", "read_npz_features", "squared_distance_rows"]
+
+
+@dataclass(frozen=True)
+class ForeignFeatures:
+    """Features below `path` for the images below `images`, by image name (`v_wall/1.png`).
+
+    path: a folder in the layout of the DIFT release and of D2-Net (`v_wall/1.ppm.dift_sd`, npz with keypoints and
+    descriptors; the image extension in the file name may differ from ours), or an HDF5 file of hloc.
+    """
+
+    path: Path
+    images: Path
+
+    def __getitem__(self, name: str) -> Features:
+        """Raises KeyError when there are none for this image, ValueError when the file is none of the two layouts."""
+        place = self.locate(name)
+        return self._store[place] if isinstance(place, str) else read_npz_features(place, image_size_wh(self.images / name))
+
+    def locate(self, name: str) -> Path | str:
+        """The npz file, or the group of the HDF5 file, that belongs to an image. Raises KeyError when there is none."""
+        image = PurePosixPath(name)
+        if not self.path.is_dir():
+            place = self._group_by_stem.get(image.with_suffix("").as_posix())
+            if place is None:
+                raise KeyError(f"{self.path} has no features for {name}")
+            return place
+        beside = (self.path / image.parent).glob(f"{image.stem}.*")  # D2-Net keeps them next to the images
+        found = sorted(path for path in beside if path.suffix.lower() not in EXTENSIONS)
+        if len(found) != 1:
+            what = "no file" if not found else f"{len(found)} files ({', '.join(path.name for path in found[:3])})"
+            raise KeyError(f"{what} {image.parent}/{image.stem}.* in {self.path}; expected one, like {image.name}.dift_sd")
+        return found[0]
+
+    @cached_property
+    def _store(self) -> FeatureStore:
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no features at {self.path}; expected a folder of npz files or an HDF5 file of hloc")
+        return FeatureStore(self.path)
+
+    @cached_property
+    def _group_by_stem(self) -> dict[str, str]:
+        return {PurePosixPath(name).with_suffix("").as_posix(): name for name in self._store}
+
+
+def image_size_wh(path: Path) -> tuple[int, int]:
+    """(w, h) of an image file."""
+    h, w = read_image(path).shape[:2]
+    return w, h
+
+
+def read_npz_features(path: str | Path, size_wh: tuple[int, int]) -> Features:
+    """An npz of `keypoints` (N, 2 or more), `descriptors` (N, D) and perhaps `scores`, as DIFT and D2-Net write.
+
+    Repeated keypoints count once and come sorted, as in the DIFT evaluation. Descriptors are left as they are.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            xy, descriptors = file["keypoints"], file["descriptors"]
+            scores = file["scores"].ravel() if "scores" in file else np.zeros(0)
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no npz with keypoints and descriptors: {error}") from error
+    xy = xy.reshape(len(xy), -1)[:, :2] if len(xy) else np.zeros((0, 2))
+    if len(descriptors) != len(xy) or descriptors.ndim != 2:
+        raise ValueError(
+            f"{path} holds {len(xy)} keypoints and descriptors of shape {descriptors.shape}, expected (N, D) for N keypoints"
+        )
+    xy, first = np.unique(xy.astype(np.float32), return_index=True, axis=0)
+    weights = scores[first] if len(scores) == len(descriptors) else np.ones(len(first))
+    return Features(Keypoints(xy, weights.astype(np.float32), size_wh), descriptors[first])
+
+
+@dataclass(frozen=True)
+class AtKeypoints:
+    """Describes at keypoints read from files `SEQUENCE-INDEX.kp` in `folder`: the DIFT release's way of using SuperPoint.
+
+    They are pixels of the original image, in its frame.
+    """
+
+    describers: Sequence[Describer]
+    folder: Path
+
+    def extract_resized(self, image: NDArray[np.uint8], name: str, original_wh: tuple[int, int]) -> Features:
+        """Features in the frame of `image`, (H, W, 3) uint8 RGB, whose original had the size `original_wh`."""
+        file = PurePosixPath(name)
+        xy = np.unique(read_keypoint_file(self.folder / f"{file.parent.as_posix()}-{file.stem}.kp"), axis=0)
+        h, w = image.shape[:2]
+        keypoints = Keypoints(xy, np.ones(len(xy), np.float32), original_wh).resized_to((w, h))
+        parts = [describer.describe(image, keypoints, name) for describer in self.describers]
+        return Features(keypoints, np.concatenate(parts, 1) / np.float32(np.sqrt(len(parts))))
+
+    def extract(self, image: NDArray[np.uint8], name: str) -> Features:
+        """The same for an image at its original size."""
+        return self.extract_resized(image, name, (image.shape[1], image.shape[0]))
+
+    def recipe(self) -> dict[str, Any]:
+        return {"keypoint files": str(self.folder), "descriptors": [describer.recipe() for describer in self.describers]}
+
+
+def squared_distance_rows(descriptors0: NDArray, descriptors1: NDArray) -> tuple[NDArray, NDArray]:
+    """Rows whose inner products are minus the squared Euclidean distances of the given rows.
+
+    So a matcher that takes the largest product finds nearest neighbours of descriptors that are not of unit length, as
+    DIFT's evaluation does for its ADM features: -|a - b|^2 = (2a, -|a|^2, -1) . (b, 1, |b|^2).
+    """
+    a, b = np.asarray(descriptors0, np.float32), np.asarray(descriptors1, np.float32)
+    square0, square1 = (a**2).sum(1, keepdims=True), (b**2).sum(1, keepdims=True)
+    left = np.concatenate([2 * a, -square0, -np.ones_like(square0)], 1)
+    return left, np.concatenate([b, np.ones_like(square1), square1], 1)

@@ -1,0 +1,164 @@
+"""The embedded backbone: its tap, its input, its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dift_geo.backends.loader import load_backend
+from dift_geo.backends.tap import run_until
+from dift_geo.backends.tiny import BLOCK, WEIGHTS, Tiny
+from dift_geo.detectors.sift import Sift
+from dift_geo.dift.config import DiftConfig
+from dift_geo.dift.describer import Dift
+
+
+@pytest.fixture
+def x_t() -> torch.Tensor:
+    return torch.randn(2, 16, 8, 12, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("layers", [(0,), (1,), (2,), (-1,), (2, 0), (-1, 1)])
+def test_tapped_features_equal_the_full_forward(tiny, x_t: torch.Tensor, layers: tuple[int, ...]) -> None:
+    """Bit for bit, though the forward stops early."""
+    seen: dict[int, torch.Tensor] = {}
+    blocks = {-1: tiny.unet.mid_block, **dict(enumerate(tiny.unet.up_blocks))}
+    handles = [
+        block.register_forward_hook(lambda _, __, output, layer=layer: seen.update({layer: output}))
+        for layer, block in blocks.items()
+    ]
+    with torch.inference_mode():
+        tiny.unet(x_t, 100)
+    for handle in handles:
+        handle.remove()
+    for layer, features in zip(layers, tiny.decoder_features(x_t, 100, layers)):
+        assert torch.equal(features, seen[layer])
+
+
+@pytest.mark.parametrize(("layer", "unused"), [(-1, [0, 1, 2]), (0, [1, 2]), (1, [2]), (2, [])])
+def test_nothing_past_the_deepest_layer_is_run(tiny, x_t: torch.Tensor, layer: int, unused: list[int]) -> None:
+    ran: list[int] = []
+    modules = {**dict(enumerate(tiny.unet.up_blocks)), 99: tiny.unet.conv_out}
+    handles = [module.register_forward_pre_hook(lambda *_, index=index: ran.append(index)) for index, module in modules.items()]
+    tiny.decoder_features(x_t, 0, [layer])
+    for handle in handles:
+        handle.remove()
+    assert ran == [index for index in range(3) if index not in unused]
+
+
+def test_no_hook_stays_behind_even_after_an_error(tiny, x_t: torch.Tensor) -> None:
+    with pytest.raises(RuntimeError):
+        tiny.decoder_features(x_t[:, :3], 0, [2])
+    tiny.decoder_features(x_t, 0, [1])
+    assert not any(module._forward_hooks for module in tiny.unet.modules())
+
+
+def test_tap_gives_one_module_asked_twice_and_passes_errors_on() -> None:
+    module = torch.nn.Linear(2, 2)
+    outputs = run_until([module, module], lambda: module(torch.ones(1, 2)))
+    assert torch.equal(outputs[0], outputs[1])
+    with pytest.raises(ZeroDivisionError):
+        run_until([module], lambda: 1 / 0)
+
+
+def test_encoding_is_standardised_luma_in_blocks(tiny, picture: np.ndarray) -> None:
+    image = torch.from_numpy(picture[:64, :96]).permute(2, 0, 1)[None] / 255
+    x0 = tiny.encode(image)
+    assert x0.shape == (1, BLOCK * BLOCK, 16, 24)
+    luma = picture[:64, :96] @ np.array([0.299, 0.587, 0.114]) / 255
+    luma = (luma - luma.mean()) / luma.std(ddof=1)
+    blocks = luma.reshape(16, 4, 24, 4).transpose(1, 3, 0, 2).reshape(16, 16, 24)
+    np.testing.assert_allclose(x0[0].numpy(), blocks, atol=1e-3)
+    grey = torch.from_numpy(picture[:64, :96] @ np.array([0.299, 0.587, 0.114], np.float32))[None, None] / 255
+    torch.testing.assert_close(tiny.encode(grey), x0, atol=1e-4, rtol=1e-4)
+
+
+def test_light_and_contrast_do_not_matter_and_flat_images_stay_finite(tiny, picture: np.ndarray) -> None:
+    image = torch.from_numpy(picture[:64, :64]).permute(2, 0, 1)[None] / 255
+    torch.testing.assert_close(tiny.encode(0.4 * image + 0.3), tiny.encode(image), atol=1e-2, rtol=1e-2)
+    assert torch.equal(tiny.encode(torch.zeros(1, 3, 8, 8)), torch.zeros(1, 16, 2, 2))
+
+
+def test_a_grey_image_shown_three_times_is_its_own_luma(tiny) -> None:
+    grey = torch.rand(2, 1, 16, 16)
+    torch.testing.assert_close(
+        tiny.encode(grey.expand(-1, 3, -1, -1)), tiny.encode(grey.repeat(1, 3, 1, 1)), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_bfloat16_stays_near_and_is_told(tiny) -> None:
+    x0 = torch.randn(4, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    half = Tiny(precision="bfloat16")
+    got, expected = (each.decoder_features(x0, 100, [-2])[0].float().flatten(1) for each in (half, tiny))
+    assert torch.cosine_similarity(got, expected).min() > 0.999
+    assert not torch.equal(got, expected)
+    assert half.recipe() == tiny.recipe() | {"precision": "bfloat16"}
+    with pytest.raises(ValueError, match="precision is 'half', expected one of"):
+        Tiny(precision="half")  # type: ignore[arg-type]
+
+
+def test_schedule_falls_from_one(tiny) -> None:
+    abar = torch.stack([tiny.alpha_bar(t) for t in range(1000)])
+    assert 0.99 < abar[0] <= 1
+    assert (abar.diff() < 0).all()
+    assert abar[-1] < 0.01
+
+
+def test_recipe_follows_the_weights(tiny) -> None:
+    assert tiny.recipe() == Tiny().recipe()
+    random = Tiny(random_seed=3)
+    assert random.recipe() == {"name": "tiny", "weights": "random-3"}
+    assert random.projection_file("oriented") is None
+    again = Tiny(random_seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(random.unet.parameters(), again.unet.parameters()))
+    assert tiny.projection_file("nonsense") is None
+
+
+def test_random_weights_leave_the_global_random_state_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    Tiny(random_seed=0)
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_errors(tiny, x_t: torch.Tensor, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="layer is 3, expected -4 to 2 for tiny"):
+        tiny.decoder_features(x_t, 0, [3])
+    with pytest.raises(FileNotFoundError, match="holds no model; expected unet/ and vae/"):
+        load_backend(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"no weights at .*diffusion_pytorch_model.safetensors; expected a folder"):
+        Tiny(tmp_path)
+    with pytest.raises(ValueError, match="unknown backend 'large', expected tiny"):
+        load_backend("large")
+
+
+def test_a_model_folder_loads_by_path(tiny, tmp_path: Path) -> None:
+    for file in WEIGHTS.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    copy = load_backend(str(tmp_path))
+    assert copy.recipe()["weights"] == tiny.recipe()["weights"]
+
+
+def test_default_reading_finds_a_turned_picture_again(tiny, picture: np.ndarray) -> None:
+    """The whole of it: keypoints, patches, network, matching; on a quarter turn, where the truth is exact."""
+    from dift_geo.matching.mutual_nn import match_mutual_nn
+
+    square = np.ascontiguousarray(picture[:, :240])
+    dift = Dift(tiny, Sift(max_keypoints=150, max_orientations=1))
+    f0, f1 = dift.extract(square, "a"), dift.extract(np.ascontiguousarray(np.rot90(square)), "b")
+    pairs = match_mutual_nn(f0.descriptors, f1.descriptors).pairs
+    xy0, xy1 = f0.keypoints.xy[pairs[:, 0]], f1.keypoints.xy[pairs[:, 1]]
+    error = np.linalg.norm(np.stack([xy0[:, 1], 239 - xy0[:, 0]], 1) - xy1, axis=1)
+    assert len(pairs) > 75
+    assert (error < 2).mean() > 0.8
+
+
+def test_defaults_per_backend() -> None:
+    assert DiftConfig.default("tiny").reading == "oriented"
+    assert DiftConfig.default("tiny", "dense").reading == "dense"
+    assert DiftConfig.default("other").reading == "dense"
+    assert DiftConfig.default("other", "oriented").reading == "oriented"
