@@ -1,6 +1,7 @@
 """Correspondence from diffusion models, for structure from motion.
 
-The names below are the public ones. Each is imported when first used, so that `import dift_geo` loads no model code.
+The names below are the public ones. Each is imported when first used, so that `import dift_geo`
+loads no model code.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ _HOME = {
 
 __all__ = sorted([*_HOME, "__version__"])
 
-__path__ = [*__path__, f"{__path__[0]}/v01"]  # what moved since 0.1 is still found under its old path
+# what moved since 0.1 is still found under its old path
+__path__ = [*__path__, f"{__path__[0]}/v01"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,29 +1,37 @@
-"""What travels between the rooms: keypoints, features, matches.
+"""What travels between the parts of the package: keypoints, features, matches, and who can give them.
 
-Pixels are (x, y) of the image the arrays belong to; (0, 0) is the centre of the top-left pixel. The only
-conversion out of this frame is the `+ 0.5` into COLMAP, in `reconstruction`. This file knows no image, no
-network and no file format; it only refuses arrays that contradict each other.
+Pixels are (x, y) of the image the arrays belong to; (0, 0) is the centre of the top-left pixel. This
+file knows no image, no network and no file format; it only refuses arrays that contradict each other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Features", "Keypoints", "Matches"]
+from dift_geo.errors import InputError
+from dift_geo.frames import resized
+
+__all__ = ["FeatureSource", "Features", "Keypoints", "MatchSource", "Matches", "Pair"]
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+Pair = tuple[str, str]  # names of two images
 
 
-def _array(owner: str, field: str, value: object, dtype: type, shape: tuple[int | None, ...]) -> NDArray:
+def _array(
+    owner: str, field: str, value: object, dtype: type, shape: tuple[int | None, ...]
+) -> NDArray:
     array: NDArray = np.ascontiguousarray(value, dtype=dtype)
-    fits = array.ndim == len(shape) and all(want in (None, got) for got, want in zip(array.shape, shape))
+    fits = array.ndim == len(shape) and all(
+        want in (None, got) for got, want in zip(array.shape, shape)
+    )
     if not fits:
         wanted = tuple("N" if side is None else side for side in shape)
-        raise ValueError(f"{owner}.{field} has shape {array.shape}, expected {wanted}")
+        raise InputError(f"{owner}.{field} has shape {array.shape}, expected {wanted}")
     return array
 
 
@@ -31,10 +39,10 @@ def _array(owner: str, field: str, value: object, dtype: type, shape: tuple[int 
 class Keypoints:
     """Points of one image.
 
-    xy: (N, 2) float32 pixels. scores: (N,) float32, higher is better. size_wh: image size in pixels.
-    scale: (N,) float32 blob radius in pixels, or None where the detector has none.
-    angle: (N,) float32 radians, y down, from +x towards +y, or None.
-    Raises ValueError when shapes contradict each other or a coordinate is not finite.
+    xy: (N, 2) float32 pixels. scores: (N,) float32, higher is better. size_wh: image size in
+    pixels. scale: (N,) float32 blob radius in pixels, or None where the detector has none. angle:
+    (N,) float32 radians, y down, from +x towards +y, or None. Raises ValueError when shapes
+    contradict each other or a coordinate is not finite.
     """
 
     xy: Float32
@@ -46,15 +54,17 @@ class Keypoints:
     def __post_init__(self) -> None:
         xy = _array("Keypoints", "xy", self.xy, np.float32, (None, 2))
         if not np.isfinite(xy).all():
-            raise ValueError("Keypoints.xy holds NaN or infinity, expected finite pixels")
+            raise InputError("Keypoints.xy holds NaN or infinity, expected finite pixels")
         object.__setattr__(self, "xy", xy)
         for field in ("scores", "scale", "angle"):
             value = getattr(self, field)
             if value is not None:
-                object.__setattr__(self, field, _array("Keypoints", field, value, np.float32, (len(xy),)))
+                object.__setattr__(
+                    self, field, _array("Keypoints", field, value, np.float32, (len(xy),))
+                )
         w, h = (int(side) for side in self.size_wh)
         if w < 1 or h < 1:
-            raise ValueError(f"Keypoints.size_wh is {(w, h)}, expected positive width and height")
+            raise InputError(f"Keypoints.size_wh is {(w, h)}, expected positive width and height")
         object.__setattr__(self, "size_wh", (w, h))
 
     def __len__(self) -> int:
@@ -73,10 +83,11 @@ class Keypoints:
     def resized_to(self, size_wh: tuple[int, int]) -> Keypoints:
         """The same points in the frame of the image resized to `size_wh` (half-pixel convention).
 
-        Scale follows the geometric mean of both axes; the angle is kept, as resizing keeps the aspect ratio to a pixel.
+        Scale follows the geometric mean of both axes; the angle is kept, as resizing keeps the
+        aspect ratio to a pixel.
         """
         factor = np.array(size_wh, np.float64) / self.size_wh
-        xy = (self.xy + 0.5) * factor - 0.5
+        xy = resized(self.xy, factor)
         scale = None if self.scale is None else self.scale * np.sqrt(factor.prod())
         return Keypoints(xy, self.scores, size_wh, scale, self.angle)  # type: ignore[arg-type]
 
@@ -89,7 +100,9 @@ class Features:
     descriptors: Float32
 
     def __post_init__(self) -> None:
-        descriptors = _array("Features", "descriptors", self.descriptors, np.float32, (len(self.keypoints), None))
+        descriptors = _array(
+            "Features", "descriptors", self.descriptors, np.float32, (len(self.keypoints), None)
+        )
         object.__setattr__(self, "descriptors", descriptors)
 
     def __len__(self) -> int:
@@ -100,15 +113,20 @@ class Features:
 class Matches:
     """Pairs of row indices into two sets of features.
 
-    pairs: (M, 2) int64, column 0 into the first set, column 1 into the second. scores: (M,) float32 cosine.
+    pairs: (M, 2) int64, column 0 into the first set, column 1 into the second. scores: (M,) float32
+    cosine.
     """
 
     pairs: Int64
     scores: Float32
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pairs", _array("Matches", "pairs", self.pairs, np.int64, (None, 2)))
-        object.__setattr__(self, "scores", _array("Matches", "scores", self.scores, np.float32, (len(self.pairs),)))
+        object.__setattr__(
+            self, "pairs", _array("Matches", "pairs", self.pairs, np.int64, (None, 2))
+        )
+        object.__setattr__(
+            self, "scores", _array("Matches", "scores", self.scores, np.float32, (len(self.pairs),))
+        )
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -116,3 +134,33 @@ class Matches:
     def __getitem__(self, index: NDArray | slice) -> Matches:
         """The matches picked by a slice, a mask or an index array."""
         return Matches(self.pairs[index], self.scores[index])
+
+    def points(self, features0: Features, features1: Features) -> tuple[Float32, Float32]:
+        """The matched keypoints of both images: (M, 2) float32 pixels of each, row by row."""
+        return (
+            features0.keypoints.xy[self.pairs[:, 0]],
+            features1.keypoints.xy[self.pairs[:, 1]],
+        )
+
+    def swapped(self) -> Matches:
+        """The same matches seen from the second image, in the order of its rows."""
+        pairs = self.pairs[:, ::-1]
+        order = np.argsort(pairs[:, 0], kind="stable")
+        return Matches(pairs[order], self.scores[order])
+
+    @classmethod
+    def none(cls) -> Matches:
+        """No matches."""
+        return cls(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
+
+
+class FeatureSource(Protocol):
+    """Gives features by image name; KeyError for an image it does not have."""
+
+    def __getitem__(self, name: str, /) -> Features: ...
+
+
+class MatchSource(Protocol):
+    """Gives matches by pair of image names; KeyError for a pair it does not have."""
+
+    def __getitem__(self, pair: Pair, /) -> Matches: ...

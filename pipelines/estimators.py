@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Which homography estimator? Accuracy against time and inlier share, for all that `--estimator` offers.
+"""Which homography estimator? Accuracy against time and inlier share, for all that `--estimator`
+offers.
 
     python pipelines/estimators.py out/ --dataset hpatches/
 
-Synthetic pairs: points of a 1024 x 768 image under random homographies, 0.7 px of Gaussian noise, outliers uniform in the
-image. With --dataset also the RootSIFT matches of real sequences (original resolution, 1000 keypoints), split by the true
-inlier share. All at a threshold of 3 px; the error is the mean corner distance of the `dift` protocol.
-Writes OUT/estimators.json and OUT/estimators.md.
+Synthetic pairs: points of a 1024 x 768 image under random homographies, 0.7 px of Gaussian noise,
+outliers uniform in the image. With --dataset also the RootSIFT matches of real sequences (original
+resolution, 1000 keypoints), split by the true inlier share. All at a threshold of 3 px; the error
+is the mean corner distance of the `dift` protocol. Writes OUT/estimators.json and
+OUT/estimators.md.
 """
 
 from __future__ import annotations
@@ -49,10 +51,15 @@ def synthetic_frames(count: int, points: int, share: float, seed: int = 0) -> It
 
 
 def real_frames(dataset: Path, cache: Path) -> list[tuple[Frame, np.ndarray]]:
-    """RootSIFT matches of every pair of a benchmark, in the frame of the `dift` protocol, with their scores."""
+    """RootSIFT matches of every pair of a benchmark, in the frame of the `dift` protocol, with
+    their scores.
+    """
     protocol = protocol_named("dift")
     benchmark = read_benchmark(dataset)
-    method = Method("rootsift", build_extractor(descriptor="rootsift", max_keypoints=protocol.max_keypoints, size=None))
+    method = Method(
+        "rootsift",
+        build_extractor(descriptor="rootsift", max_keypoints=protocol.max_keypoints, size=None),
+    )
     prepared = method.prepare(benchmark, protocol, cache, "cpu")
     pairs, _ = usable_pairs(benchmark, protocol, [prepared])
     matches = prepared.match([(pair.name0, pair.name1) for pair in pairs])
@@ -62,8 +69,12 @@ def real_frames(dataset: Path, cache: Path) -> list[tuple[Frame, np.ndarray]]:
 def measure(estimator: str, frames: list[tuple[Frame, np.ndarray]]) -> list[PairScore]:
     """Scores of all frames by one estimator at 3 px and a budget that is the same for all."""
     protocol = replace(protocol_named("dift"), ransac=Ransac(estimator, 3.0, 10_000, 0.9999))
-    score(*frames[0][:1], protocol, sequence="warm-up", index=0, scores=frames[0][1])  # imports are not its time
-    return [score(frame, protocol, sequence="", index=i, scores=scores) for i, (frame, scores) in enumerate(frames)]
+    # imports are not its time
+    score(*frames[0][:1], protocol, sequence="warm-up", index=0, scores=frames[0][1])
+    return [
+        score(frame, protocol, sequence="", index=i, scores=scores)
+        for i, (frame, scores) in enumerate(frames)
+    ]
 
 
 def row(rows: list[PairScore]) -> dict[str, float]:
@@ -75,7 +86,9 @@ def row(rows: list[PairScore]) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--dataset", type=Path, help="folder in HPatches layout")
     parser.add_argument("--estimators", nargs="+", choices=ESTIMATORS, default=list(ESTIMATORS))
@@ -88,7 +101,9 @@ def main(argv: list[str] | None = None) -> None:
     for points in options.points:
         for share in options.shares:
             frames = synthetic_frames(options.pairs, points, share)
-            settings[f"{points} points, {share:.0%}"] = [(frame, np.ones(points)) for frame in frames]
+            settings[f"{points} points, {share:.0%}"] = [
+                (frame, np.ones(points)) for frame in frames
+            ]
     if options.dataset:
         real = real_frames(options.dataset, options.out / "cache")
         inliers = [score(f, protocol_named("mma"), sequence="", index=0, scores=s) for f, s in real]
@@ -98,11 +113,16 @@ def main(argv: list[str] | None = None) -> None:
             chosen = [frame for frame, share in zip(real, shares) if low <= share < high]
             if chosen:
                 settings[f"real, {low:.0%} to {min(high, 1):.0%}"] = chosen
-    results = {s: {e: row(measure(e, frames)) for e in options.estimators} for s, frames in settings.items()}
+    results = {
+        s: {e: row(measure(e, frames)) for e in options.estimators}
+        for s, frames in settings.items()
+    }
 
     options.out.mkdir(parents=True, exist_ok=True)
     record = {"max_error_px": 3.0, "settings": results, "versions": versions()}
-    (options.out / "estimators.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (options.out / "estimators.json").write_text(
+        json.dumps(record, indent=1) + "\n", encoding="utf-8"
+    )
     lines = ["Accuracy at 1 / 3 / 5 px in per cent, median milliseconds per pair (worst).", ""]
     lines += [
         "| matches, inlier share | pairs | " + " | ".join(options.estimators) + " |",

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Which of hloc's routes work with our features and matches, on your photos and your copy of hloc? Each one is run.
+"""Which of hloc's routes work with our features and matches, on your photos and your copy of hloc?
+Each one is run.
 
-python pipelines/hloc_routes.py photos/ out/ --hloc ../Hierarchical-Localization
-python pipelines/hloc_routes.py photos/ out/ --hloc .venv/lib/python3.11/site-packages/deep_image_matching/thirdparty
+python pipelines/hloc_routes.py photos/ out/ --hloc ../Hierarchical-Localization python
+pipelines/hloc_routes.py photos/ out/ --hloc
+.venv/lib/python3.11/site-packages/deep_image_matching/thirdparty
 
-Two routes run inside hloc's loops with our plugin (extract, match); the others read the files of `dift-geo extract` and
-`dift-geo match`. What does not work is tried again with `register(fix_two_view_config=True)`. Reads only the photos; --hloc
-is the folder in which `import hloc` finds it.
+Two routes run inside hloc's loops with our plugin (extract, match); the others read the files of
+`dift-geo extract` and `dift-geo match`. What does not work is tried again with
+`register(fix_two_view_config=True)`. Reads only the photos; --hloc is the folder in which `import
+hloc` finds it.
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ def extract(w):
     """extract_features.main with our extractor"""
     from hloc import extract_features
 
-    path = extract_features.main(w.conf, w.images, w.out, feature_path=w.out / "plugin.h5", overwrite=True)
+    path = extract_features.main(
+        w.conf, w.images, w.out, feature_path=w.out / "plugin.h5", overwrite=True
+    )
     return f"{len(w.store(path))} images"
 
 
@@ -34,7 +39,9 @@ def match(w):
     from hloc import match_features
 
     path = w.out / "plugin_matches.h5"
-    match_features.main(match_features.confs["dift-mnn"], w.pairs, w.features, matches=path, overwrite=True)
+    match_features.main(
+        match_features.confs["dift-mnn"], w.pairs, w.features, matches=path, overwrite=True
+    )
     return f"{len(w.pair_store(path))} pairs"
 
 
@@ -80,7 +87,14 @@ def localise(w):
     retrieval = "".join(f"{a} {b}\n{b} {a}\n" for a, b in both)
     (w.out / "retrieval.txt").write_text(retrieval)
     results = w.out / "poses.txt"
-    localize_sfm.main(w.reference_folder, w.out / "queries.txt", w.out / "retrieval.txt", w.features, w.matches, results)
+    localize_sfm.main(
+        w.reference_folder,
+        w.out / "queries.txt",
+        w.out / "retrieval.txt",
+        w.features,
+        w.matches,
+        results,
+    )
     return f"{len(results.read_text().splitlines())} poses"
 
 
@@ -135,7 +149,9 @@ def retrieval_pairs(w):
         store = w.store(w.features)
         for name in store:
             mean = store[name].descriptors.mean(0)
-            file.create_group(name)["global_descriptor"] = mean / max(float((mean**2).sum()) ** 0.5, 1e-12)
+            file.create_group(name)["global_descriptor"] = mean / max(
+                float((mean**2).sum()) ** 0.5, 1e-12
+            )
     pairs_from_retrieval.main(w.out / "global.h5", w.out / "pairs_retrieval.txt", 2)
     return w.count_pairs("pairs_retrieval.txt")
 
@@ -154,7 +170,9 @@ class Workspace:
 
     def __init__(self, images: Path, out: Path) -> None:
         self.images, self.out = images, out
-        self.features, self.matches, self.pairs = (out / name for name in ("features.h5", "matches.h5", "pairs.txt"))
+        self.features, self.matches, self.pairs = (
+            out / name for name in ("features.h5", "matches.h5", "pairs.txt")
+        )
         self.reference_folder = out / "sparse"
         self.conf = json.loads((out / "conf.json").read_text())
 
@@ -180,7 +198,9 @@ class Workspace:
     def reconstruct(self, folder: str, **options):
         from hloc import reconstruction
 
-        return reconstruction.main(self.out / folder, self.images, self.pairs, self.features, self.matches, **options)
+        return reconstruction.main(
+            self.out / folder, self.images, self.pairs, self.features, self.matches, **options
+        )
 
     def triangulate(self, folder: str, **options):
         from hloc import triangulation
@@ -195,16 +215,28 @@ class Workspace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("images", type=Path)
     parser.add_argument("out", type=Path, help="gets routes.json and everything the routes write")
-    parser.add_argument("--hloc", type=Path, required=True, help="folder in which `import hloc` finds it")
+    parser.add_argument(
+        "--hloc", type=Path, required=True, help="folder in which `import hloc` finds it"
+    )
     parser.add_argument("--descriptor", default="dift")
     parser.add_argument("--max-keypoints", type=int, default=4096)
     parser.add_argument("--ratio", type=float, help="Lowe's ratio test in our matching")
     parser.add_argument("--size", type=int, default=1600)
-    parser.add_argument("--only", nargs="+", choices=list(ROUTES), default=list(ROUTES), metavar="ROUTE", help="some routes")
-    parser.add_argument("--route", choices=sorted(ROUTES), help=argparse.SUPPRESS)  # one route, in a process of its own
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=list(ROUTES),
+        default=list(ROUTES),
+        metavar="ROUTE",
+        help="some routes",
+    )
+    # one route, in a process of its own
+    parser.add_argument("--route", choices=sorted(ROUTES), help=argparse.SUPPRESS)
     parser.add_argument("--fix", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.route:
@@ -220,7 +252,9 @@ def main(argv: list[str] | None = None) -> None:
         state, detail = run(name, options)
         if state == "cannot":
             fixed, fixed_detail = run(name, options, "--fix")
-            state, detail = ("works with fix", fixed_detail) if fixed == "works" else (state, detail)
+            state, detail = (
+                ("works with fix", fixed_detail) if fixed == "works" else (state, detail)
+            )
         table[name] = {"call": route.__doc__, "state": state, "detail": detail}
         print(f"| {route.__doc__} | {state} | {detail} |", flush=True)
     (options.out / "routes.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
@@ -234,24 +268,48 @@ def prepare(options: argparse.Namespace) -> None:
 
     options.out.mkdir(parents=True, exist_ok=True)
     settings = {"descriptor": options.descriptor, "max_keypoints": options.max_keypoints}
-    conf = {"output": "plugin", "model": {"name": "dift", **settings}, "preprocessing": {"resize_max": options.size}}
+    conf = {
+        "output": "plugin",
+        "model": {"name": "dift", **settings},
+        "preprocessing": {"resize_max": options.size},
+    }
     (options.out / "conf.json").write_text(json.dumps(conf))
-    result = reconstruct(options.images, options.out, build_extractor(**settings, size=options.size), ratio=options.ratio)
+    result = reconstruct(
+        options.images,
+        options.out,
+        build_extractor(**settings, size=options.size),
+        ratio=options.ratio,
+    )
     registered, of = result.summary["registered"], len(list_images(options.images))
-    print(f"| dift-geo reconstruct, the reference | works | {registered}/{of} images, {result.summary['points']} points |")
+    print(
+        f"| dift-geo reconstruct, the reference | works | {registered}/{of} images, {result.summary['points']} points |"
+    )
 
 
 def run(name: str, options: argparse.Namespace, *flags: str) -> tuple[str, str]:
     """One route in a process of its own: its state, and a result or the last line of what it said."""
     here = Path(__file__).resolve()
-    path = os.pathsep.join([str(options.hloc.resolve()), str(here.parent.parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, str(here), str(options.images), str(options.out), "--hloc", str(options.hloc), "--route", name]
+    path = os.pathsep.join(
+        [str(options.hloc.resolve()), str(here.parent.parent), os.environ.get("PYTHONPATH", "")]
+    )
+    command = [
+        sys.executable,
+        str(here),
+        str(options.images),
+        str(options.out),
+        "--hloc",
+        str(options.hloc),
+        "--route",
+        name,
+    ]
     environment = os.environ | {"PYTHONPATH": path}
     done = subprocess.run([*command, *flags], env=environment, capture_output=True, text=True)
     results = [line for line in done.stdout.splitlines() if line.startswith(KEEP_LINE)]
     if done.returncode == 0 and results:
         return "works", results[-1].removeprefix(KEEP_LINE)
-    said = [line.strip() for line in done.stderr.splitlines() if "Error" in line] or [f"exit code {done.returncode}"]
+    said = [line.strip() for line in done.stderr.splitlines() if "Error" in line] or [
+        f"exit code {done.returncode}"
+    ]
     return "cannot", said[-1].replace("|", "/")[:120]
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Structure from motion by hloc, with our features in it: the script you have, plus the three lines marked.
+"""Structure from motion by hloc, with our features in it: the script you have, plus the three lines
+marked.
 
 python pipelines/hloc_sfm.py photos/ out/ --features dift-tiny-sift --matcher dift-mnn
 python pipelines/hloc_sfm.py photos/ out/ --features sift --matcher NN-ratio
@@ -15,13 +16,29 @@ from pathlib import Path
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("images", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--hloc", type=Path, metavar="FOLDER", help="where `import hloc` finds it, if it is not installed")
-    parser.add_argument("--features", default="dift-tiny-sift", metavar="CONF", help="2. the name of our features ...")
-    parser.add_argument("--matcher", default="dift-mnn", metavar="CONF", help="3. ... and of our matcher")
-    parser.add_argument("--camera-mode", default="AUTO", choices=("AUTO", "SINGLE", "PER_FOLDER", "PER_IMAGE"))
+    parser.add_argument(
+        "--hloc",
+        type=Path,
+        metavar="FOLDER",
+        help="where `import hloc` finds it, if it is not installed",
+    )
+    parser.add_argument(
+        "--features",
+        default="dift-tiny-sift",
+        metavar="CONF",
+        help="2. the name of our features ...",
+    )
+    parser.add_argument(
+        "--matcher", default="dift-mnn", metavar="CONF", help="3. ... and of our matcher"
+    )
+    parser.add_argument(
+        "--camera-mode", default="AUTO", choices=("AUTO", "SINGLE", "PER_FOLDER", "PER_IMAGE")
+    )
     options = parser.parse_args(argv)
     if options.hloc is not None:
         sys.path.insert(0, str(options.hloc))
@@ -33,7 +50,10 @@ def main(argv: list[str] | None = None) -> None:
 
     from hloc import extract_features, match_features, pairs_from_exhaustive
 
-    feature_conf, matcher_conf = extract_features.confs[options.features], match_features.confs[options.matcher]
+    feature_conf, matcher_conf = (
+        extract_features.confs[options.features],
+        match_features.confs[options.matcher],
+    )
     features = extract_features.main(feature_conf, options.images, options.out)
     pairs = options.out / "pairs.txt"
     pairs_from_exhaustive.main(pairs, features=features)
@@ -43,11 +63,16 @@ def main(argv: list[str] | None = None) -> None:
     from hloc import reconstruction
 
     mode = getattr(pycolmap.CameraMode, options.camera_mode)
-    mapper = {"mapper": {"filter_max_reproj_error": MAX_REPROJECTION_PX}}  # as `dift-geo reconstruct`
-    model = reconstruction.main(options.out / "sfm", options.images, pairs, features, matches, mode, mapper_options=mapper)
+    # as `dift-geo reconstruct`
+    mapper = {"mapper": {"filter_max_reproj_error": MAX_REPROJECTION_PX}}
+    model = reconstruction.main(
+        options.out / "sfm", options.images, pairs, features, matches, mode, mapper_options=mapper
+    )
     if model is None:
         raise SystemExit("hloc found no model")
-    print(f"{model.num_reg_images()} images registered, {model.num_points3D()} points -> {options.out / 'sfm'}")
+    print(
+        f"{model.num_reg_images()} images registered, {model.num_points3D()} points -> {options.out / 'sfm'}"
+    )
 
 
 if __name__ == "__main__":

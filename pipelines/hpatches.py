@@ -4,10 +4,11 @@
     python pipelines/hpatches.py hpatches/ out/
     python pipelines/hpatches.py planar/ out/ --group oxford=v_wall,v_bark,i_leuven,i_bikes --fit-random photos/
 
-Methods: RootSIFT, the embedded diffusion model in both readings, it joined with RootSIFT, the same network with random
-weights, and SuperPoint where its weights are. Random weights get a projection of their own: --random-projection, or one
-fitted on the photos of --fit-random as `dift-geo calibrate` does; without either their raw descriptors are scored.
-Writes OUT/PROTOCOL/ for each protocol and OUT/summary.md.
+Methods: RootSIFT, the embedded diffusion model in both readings, it joined with RootSIFT, the same
+network with random weights, and SuperPoint where its weights are. Random weights get a projection
+of their own: --random-projection, or one fitted on the photos of --fit-random as `dift-geo
+calibrate` does; without either their raw descriptors are scored. Writes OUT/PROTOCOL/ for each
+protocol and OUT/summary.md.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ METHODS = (*BASELINES, "tiny-random")
 
 def random_tiny(max_keypoints: int, size: int | None, projection: Projection | None) -> Dift:
     """The shipped architecture with random weights."""
-    return Dift(Tiny(random_seed=0), Sift(max_keypoints), DiftConfig.default("tiny"), projection, size)
+    return Dift(
+        Tiny(random_seed=0), Sift(max_keypoints), DiftConfig.default("tiny"), projection, size
+    )
 
 
 def build_methods(
@@ -50,7 +53,9 @@ def build_methods(
     random_projection: Projection | None,
     superpoint: str = "superpoint",
 ) -> list[Method]:
-    """The baselines of these names; one whose weights are not there is left out with a line that says so."""
+    """The baselines of these names; one whose weights are not there is left out with a line that
+    says so.
+    """
     methods = []
     for name in names:
         try:
@@ -70,33 +75,68 @@ def build_methods(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--protocols", nargs="+", choices=tuple(PROTOCOLS), default=list(PROTOCOLS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--group", action="append", default=[], metavar="NAME=SEQ,SEQ", help="a table for these sequences")
-    parser.add_argument("--fit-random", type=Path, metavar="PHOTOS", help="fit the projection of the random network on these")
-    parser.add_argument("--random-projection", type=Path, metavar="FILE", help="or take this projection for it")
-    parser.add_argument("--fit-views", type=int, default=0, metavar="N", help="synthetic views per photo; 0 takes enough")
-    parser.add_argument("--superpoint", default="superpoint", metavar="NAME", help="folder or hub id of its weights")
+    parser.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="NAME=SEQ,SEQ",
+        help="a table for these sequences",
+    )
+    parser.add_argument(
+        "--fit-random",
+        type=Path,
+        metavar="PHOTOS",
+        help="fit the projection of the random network on these",
+    )
+    parser.add_argument(
+        "--random-projection", type=Path, metavar="FILE", help="or take this projection for it"
+    )
+    parser.add_argument(
+        "--fit-views",
+        type=int,
+        default=0,
+        metavar="N",
+        help="synthetic views per photo; 0 takes enough",
+    )
+    parser.add_argument(
+        "--superpoint", default="superpoint", metavar="NAME", help="folder or hub id of its weights"
+    )
     parser.add_argument("--max-keypoints", type=int, help="default: the protocol's")
-    parser.add_argument("--size", type=int, help="longest side that networks and detectors see; default: all of it")
-    parser.add_argument("--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method")
+    parser.add_argument(
+        "--size", type=int, help="longest side that networks and detectors see; default: all of it"
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method"
+    )
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N")
     options = parser.parse_args(argv)
 
     benchmark = read_benchmark(options.dataset)
-    groups = {name: names.split(",") for name, names in (text.split("=", 1) for text in options.group)}
-    random_projection = Projection.load(options.random_projection) if options.random_projection else None
+    groups = {
+        name: names.split(",") for name, names in (text.split("=", 1) for text in options.group)
+    }
+    random_projection = (
+        Projection.load(options.random_projection) if options.random_projection else None
+    )
     if options.fit_random and "tiny-random" in options.methods:
-        fitted = calibrate(options.fit_random, random_tiny(1000, 640, None), views=options.fit_views)
+        fitted = calibrate(
+            options.fit_random, random_tiny(1000, 640, None), views=options.fit_views
+        )
         random_projection = fitted.projection
     summary = []
     for name in options.protocols:
         protocol = PROTOCOLS[name]
         keypoints = options.max_keypoints or protocol.max_keypoints
-        methods = build_methods(options.methods, keypoints, options.size, random_projection, options.superpoint)
+        methods = build_methods(
+            options.methods, keypoints, options.size, random_projection, options.superpoint
+        )
         report = evaluate(
             benchmark, options.out / name, methods, protocol, cache=options.out / "cache", groups=groups,
             draws=options.bootstrap, pictures=options.pictures,

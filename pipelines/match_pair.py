@@ -16,7 +16,9 @@ from dift_geo.report.drawing import draw_matches
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("image0", type=Path)
     parser.add_argument("image1", type=Path)
     parser.add_argument("picture", type=Path)
@@ -25,9 +27,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=1024)
     options = parser.parse_args(argv)
 
-    extractor = build_extractor(descriptor=options.descriptor, max_keypoints=options.max_keypoints, size=options.size)
+    extractor = build_extractor(
+        descriptor=options.descriptor, max_keypoints=options.max_keypoints, size=options.size
+    )
     image0, image1 = dift_geo.read_image(options.image0), dift_geo.read_image(options.image1)
-    f0, f1 = extractor.extract(image0, str(options.image0)), extractor.extract(image1, str(options.image1))
+    f0, f1 = (
+        extractor.extract(image0, str(options.image0)),
+        extractor.extract(image1, str(options.image1)),
+    )
     matches = dift_geo.match_mutual_nn(f0.descriptors, f1.descriptors)
     xy0, xy1 = f0.keypoints.xy[matches.pairs[:, 0]], f1.keypoints.xy[matches.pairs[:, 1]]
     homography = dift_geo.estimate_homography(xy0, xy1)

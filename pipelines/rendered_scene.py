@@ -1,7 +1,9 @@
-"""Photographs pasted onto boxes and walls, seen by cameras that are known: ground truth for the whole road, rendered anew.
+"""Photographs pasted onto boxes and walls, seen by cameras that are known: ground truth for the
+whole road, rendered anew.
 
-Rays meet textured rectangles in numpy, the nearest one wins; no graphics library. Knows nothing of keypoints or COLMAP.
-Pixels are (x, y) with (0, 0) the centre of the top-left one; the world has z up, a camera looks along its +z with y down.
+Rays meet textured rectangles in numpy, the nearest one wins; no graphics library. Knows nothing of
+keypoints or COLMAP. Pixels are (x, y) with (0, 0) the centre of the top-left one; the world has z
+up, a camera looks along its +z with y down.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ __all__ = ["Rectangle", "Scene", "look_at", "render", "write_scene", "wheel_fold
 
 FLOOR_AND_WALLS = ("gravel.png", "brick.png", "grass.png")
 POSTERS = ("astronaut.png", "coffee.png", "hubble_deep_field.jpg")
-BOXES = (  # four sides and a lid; no photograph is seen twice, as a repeated one has no single answer
+# four sides and a lid; no photograph is seen twice, as a repeated one has no single answer
+BOXES = (
     ("logo.png", "moon.png", "camera.png", "motorcycle_left.png", "coins.png"),
     ("retina.jpg", "clock_motion.png", "cell.png", "rocket.jpg", "text.png"),
     ("moon.png", "logo.png", "ihc.png", "chelsea.png", "cell.png"),
@@ -29,7 +32,9 @@ BOXES = (  # four sides and a lid; no photograph is seen twice, as a repeated on
 
 @dataclass(frozen=True)
 class Rectangle:
-    """A photograph in space: its top-left corner, the vectors along its width and down its height, and its pixels."""
+    """A photograph in space: its top-left corner, the vectors along its width and down its height,
+    and its pixels.
+    """
 
     corner: NDArray[np.float64]
     along: NDArray[np.float64]
@@ -39,7 +44,9 @@ class Rectangle:
 
 @dataclass(frozen=True)
 class Scene:
-    """What was rendered: image names to cam_from_world (3, 4), and the (3, 3) intrinsics K that all views share."""
+    """What was rendered: image names to cam_from_world (3, 4), and the (3, 3) intrinsics K that all
+    views share.
+    """
 
     cam_from_world: dict[str, NDArray[np.float64]]
     K: NDArray[np.float64]
@@ -47,7 +54,9 @@ class Scene:
 
 
 def wheel_folder() -> Path:
-    """Where scikit-image's wheel carries its photographs; those used here are in the wheel and need no download."""
+    """Where scikit-image's wheel carries its photographs; those used here are in the wheel and need
+    no download.
+    """
     import skimage
 
     return Path(skimage.__file__).parent / "data"
@@ -63,20 +72,29 @@ def look_at(eye: Sequence[float], target: Sequence[float]) -> NDArray[np.float64
 
 
 def render(
-    rectangles: Sequence[Rectangle], cam_from_world: NDArray[np.float64], K: NDArray[np.float64], size_wh: tuple[int, int]
+    rectangles: Sequence[Rectangle],
+    cam_from_world: NDArray[np.float64],
+    K: NDArray[np.float64],
+    size_wh: tuple[int, int],
 ) -> NDArray[np.uint8]:
     """One view, (H, W, 3) uint8 RGB, of four rays per pixel."""
     w, h = 2 * size_wh[0], 2 * size_wh[1]
     y, x = np.mgrid[:h, :w].astype(np.float32) / 2 - 0.25
     R, t = cam_from_world[:, :3], cam_from_world[:, 3]
-    rays = np.stack([x, y, np.ones_like(x)], -1) @ (R.T @ np.linalg.inv(K)).T.astype(np.float32)  # (h, w, 3) in the world
+    # (h, w, 3) in the world
+    rays = np.stack([x, y, np.ones_like(x)], -1) @ (R.T @ np.linalg.inv(K)).T.astype(np.float32)
     eye = -R.T @ t
     canvas, nearest = np.full((h, w, 3), 90, np.uint8), np.full((h, w), np.inf, np.float32)
     for rectangle in rectangles:
         window = _window(rectangle, cam_from_world, K, (w, h))
-        axes = np.stack([rectangle.along, rectangle.down, np.cross(rectangle.along, rectangle.down)], 1)
+        axes = np.stack(
+            [rectangle.along, rectangle.down, np.cross(rectangle.along, rectangle.down)], 1
+        )
         inverse = np.linalg.inv(axes).astype(np.float32)
-        origin, toward = inverse @ (eye - rectangle.corner).astype(np.float32), rays[window] @ inverse.T
+        origin, toward = (
+            inverse @ (eye - rectangle.corner).astype(np.float32),
+            rays[window] @ inverse.T,
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             depth = -origin[2] / toward[..., 2]
             u, v = origin[0] + depth * toward[..., 0], origin[1] + depth * toward[..., 1]
@@ -88,32 +106,57 @@ def render(
 
 
 def _window(
-    rectangle: Rectangle, cam_from_world: NDArray[np.float64], K: NDArray[np.float64], size_wh: tuple[int, int]
+    rectangle: Rectangle,
+    cam_from_world: NDArray[np.float64],
+    K: NDArray[np.float64],
+    size_wh: tuple[int, int],
 ) -> tuple[slice, slice]:
     """Rows and columns, of two rays per pixel, outside of which the rectangle cannot be seen."""
-    corners = rectangle.corner + np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) @ np.stack([rectangle.along, rectangle.down])
+    corners = rectangle.corner + np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) @ np.stack(
+        [rectangle.along, rectangle.down]
+    )
     x, y, z = K @ (cam_from_world[:, :3] @ corners.T + cam_from_world[:, 3:])
     if z.min() < 0.05:  # it reaches behind the camera
         return slice(None), slice(None)
-    columns, rows = (np.clip([2 * min(a / z) - 2, 2 * max(a / z) + 4], 0, n).astype(int) for a, n in zip((x, y), size_wh))
+    columns, rows = (
+        np.clip([2 * min(a / z) - 2, 2 * max(a / z) + 4], 0, n).astype(int)
+        for a, n in zip((x, y), size_wh)
+    )
     return slice(*rows), slice(*columns)
 
 
-def _look_up(photo: NDArray[np.uint8], u: NDArray, v: NDArray, seen: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Read the photo at (u, v) in [0, 1], from the pyramid level whose pixels are about as large as the rays' steps."""
+def _look_up(
+    photo: NDArray[np.uint8], u: NDArray, v: NDArray, seen: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Read the photo at (u, v) in [0, 1], from the pyramid level whose pixels are about as large as
+    the rays' steps.
+    """
     h, w = photo.shape[:2]
-    pixels_per_ray = np.sqrt(h * w * np.abs(np.ptp(u[seen]) * np.ptp(v[seen])) / np.count_nonzero(seen))
+    pixels_per_ray = np.sqrt(
+        h * w * np.abs(np.ptp(u[seen]) * np.ptp(v[seen])) / np.count_nonzero(seen)
+    )
     for _ in range(int(np.clip(np.log2(max(pixels_per_ray, 1)), 0, 5))):
         photo = cv2.pyrDown(photo)
     h, w = photo.shape[:2]
-    x, y = np.where(seen, u * w - 0.5, 0).astype(np.float32), np.where(seen, v * h - 0.5, 0).astype(np.float32)
+    x, y = (
+        np.where(seen, u * w - 0.5, 0).astype(np.float32),
+        np.where(seen, v * h - 0.5, 0).astype(np.float32),
+    )
     return cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _box(centre_xy: tuple[float, float], size: tuple[float, float, float], turn: float, photos: Sequence[NDArray]) -> list:
+def _box(
+    centre_xy: tuple[float, float],
+    size: tuple[float, float, float],
+    turn: float,
+    photos: Sequence[NDArray],
+) -> list:
     """Four walls and a lid of a box that stands on the floor."""
     a, b, height = size
-    axis0, axis1 = np.array([np.cos(turn), np.sin(turn), 0]), np.array([-np.sin(turn), np.cos(turn), 0])
+    axis0, axis1 = (
+        np.array([np.cos(turn), np.sin(turn), 0]),
+        np.array([-np.sin(turn), np.cos(turn), 0]),
+    )
     up, middle = np.array([0, 0, height]), np.array([*centre_xy, 0])
     faces = []
     for i, (out, side, depth, width) in enumerate(
@@ -148,9 +191,14 @@ def _rectangles(folder: Path) -> list[Rectangle]:
 
 
 def write_scene(
-    folder: str | Path, *, views: int = 8, size_wh: tuple[int, int] = (640, 480), photos: str | Path | None = None
+    folder: str | Path,
+    *,
+    views: int = 8,
+    size_wh: tuple[int, int] = (640, 480),
+    photos: str | Path | None = None,
 ) -> Scene:
-    """Render `views` pictures of the scene into `folder` as `view_0.png`..., on an arc, 11 degrees from one to the next.
+    """Render `views` pictures of the scene into `folder` as `view_0.png`..., on an arc, 11 degrees
+    from one to the next.
 
     photos: folder of the photographs, by default those of scikit-image's wheel.
     """

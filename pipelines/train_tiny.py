@@ -6,10 +6,11 @@
     python pipelines/train_tiny.py export  WORK dift_geo/weights/tiny
     python pipelines/train_tiny.py project WORK dift_geo/weights/tiny
 
-`prepare` needs a Debian machine (apt-get download, dpkg-deb). `train` may be killed and started again: it goes on from
-WORK/checkpoint.pt, appends to WORK/log.jsonl and keeps an averaged snapshot under WORK/snapshots with its
-validation losses and a probe of matching; `search.py --curve WORK` scores snapshots on real pairs. Nothing of WORK belongs
-into the repository but what `export` writes.
+`prepare` needs a Debian machine (apt-get download, dpkg-deb). `train` may be killed and started
+again: it goes on from WORK/checkpoint.pt, appends to WORK/log.jsonl and keeps an averaged snapshot
+under WORK/snapshots with its validation losses and a probe of matching; `search.py --curve WORK`
+scores snapshots on real pairs. Nothing of WORK belongs into the repository but what `export`
+writes.
 """
 
 from __future__ import annotations
@@ -66,28 +67,41 @@ READINGS = ("oriented", "oriented+sift", "dense")  # +sift: RootSIFT goes throug
 
 
 def fetch(work: Path, packages: list[str]) -> Path:
-    """Download and unpack Debian packages below WORK/packages; what is there already is not fetched again."""
+    """Download and unpack Debian packages below WORK/packages; what is there already is not fetched
+    again.
+    """
     for package in packages:
         target = work / "packages" / package
         if target.is_dir():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", "download", "-q", package], cwd=target.parent, check=True)
-        subprocess.run(["dpkg-deb", "-x", str(next(target.parent.glob(f"{package}_*.deb"))), f"{target}.part"], check=True)
+        subprocess.run(
+            ["dpkg-deb", "-x", str(next(target.parent.glob(f"{package}_*.deb"))), f"{target}.part"],
+            check=True,
+        )
         for archive in Path(f"{target}.part").rglob("*.pk3"):
-            subprocess.run(["python3", "-m", "zipfile", "-e", str(archive), str(archive.with_suffix(""))], check=True)
+            subprocess.run(
+                ["python3", "-m", "zipfile", "-e", str(archive), str(archive.with_suffix(""))],
+                check=True,
+            )
         os.replace(f"{target}.part", target)
     return work / "packages"
 
 
 def select(root: Path) -> list[str]:
-    """Names worth training on: no rejected name, one file per wallpaper, large enough, few dead-flat pixels."""
+    """Names worth training on: no rejected name, one file per wallpaper, large enough, few
+    dead-flat pixels.
+    """
     largest: dict[str, str] = {}
     for name in list_images(root):
         if REJECT.search(name):
             continue
         key = name.rsplit("/contents/", 1)[0]
-        if key not in largest or (root / name).stat().st_size > (root / largest[key]).stat().st_size:
+        if (
+            key not in largest
+            or (root / name).stat().st_size > (root / largest[key]).stat().st_size
+        ):
             largest[key] = name
     return [name for name in sorted(largest.values()) if not _is_flat_art(root / name)]
 
@@ -108,13 +122,17 @@ def jittered(keypoints: Keypoints, random: np.random.Generator) -> Keypoints:
     n = len(keypoints)
     scale = keypoints.scale * np.exp(random.normal(0, 0.35, n))
     xy = keypoints.xy + random.normal(0, 0.5, (n, 2)) * keypoints.scale[:, None]
-    return Keypoints(xy, keypoints.scores, keypoints.size_wh, scale, keypoints.angle + random.normal(0, 0.15, n))
+    return Keypoints(
+        xy, keypoints.scores, keypoints.size_wh, scale, keypoints.angle + random.normal(0, 0.15, n)
+    )
 
 
 def anywhere(n: int, size_wh: tuple[int, int], random: np.random.Generator) -> Keypoints:
     """Upright frames at random places: what the dense reading shows to the network."""
     xy = random.uniform(0, 1, (n, 2)) * size_wh
-    return Keypoints(xy, np.ones(n), size_wh, np.exp(random.uniform(np.log(1.5), np.log(6), n)), np.zeros(n))
+    return Keypoints(
+        xy, np.ones(n), size_wh, np.exp(random.uniform(np.log(1.5), np.log(6), n)), np.zeros(n)
+    )
 
 
 def cut_image(image: np.ndarray, random: np.random.Generator, per_scale: int) -> np.ndarray:
@@ -133,7 +151,8 @@ def cut_image(image: np.ndarray, random: np.random.Generator, per_scale: int) ->
         frames = jittered(Sift(per_scale, contrast_threshold=0.02).detect(resized), random)
         cut(resized, frames)
         cut(resized, anywhere(len(frames) // 5, frames.size_wh, random))
-    for longest in (640, 640, 1000, 480):  # what is found again in a changed view is what the model will be asked about
+    # what is found again in a changed view is what the model will be asked about
+    for longest in (640, 640, 1000, 480):
         resized = resize_longest(image, longest)
         detector = Sift(800, contrast_threshold=0.03)
         view, H = synthetic_view(resized, random)
@@ -152,7 +171,9 @@ def _cut_named(job: tuple[Path, int, int, int]) -> np.ndarray:
 
 
 def prepare(work: Path, packages: list[str], per_scale: int, seed: int) -> None:
-    """Write WORK/train.npy and WORK/val.npy ((N, 32, 32) uint8), WORK/images.txt and contact sheets."""
+    """Write WORK/train.npy and WORK/val.npy ((N, 32, 32) uint8), WORK/images.txt and contact
+    sheets.
+    """
     root = fetch(work, packages)
     names = select(root)
     (work / "images.txt").write_text("".join(f"{name}\n" for name in names))
@@ -169,7 +190,10 @@ def prepare(work: Path, packages: list[str], per_scale: int, seed: int) -> None:
         print(f"\n{split}: {len(stack)} patches")
         sample = stack[random.choice(len(stack), min(2400, len(stack)), replace=False)]
         cv2.imwrite(str(work / f"sheet_{split}.png"), _sheet(sample, 60))
-    thumbs = [cv2.resize(read_image(root / name), (96, 64), interpolation=cv2.INTER_AREA) for name in names]
+    thumbs = [
+        cv2.resize(read_image(root / name), (96, 64), interpolation=cv2.INTER_AREA)
+        for name in names
+    ]
     cv2.imwrite(str(work / "sheet_images.png"), _sheet(np.stack(thumbs), 30)[..., ::-1])
 
 
@@ -201,9 +225,13 @@ def build_scheduler():  # type: ignore[no-untyped-def]
 
 
 def batch_of(patches: np.ndarray, index: np.ndarray, flips: np.ndarray) -> torch.Tensor:
-    """(B, 16, SIDE/4, SIDE/4): standardised, one of eight mirrorings each, 4x4 blocks into channels."""
+    """(B, 16, SIDE/4, SIDE/4): standardised, one of eight mirrorings each, 4x4 blocks into
+    channels.
+    """
     x = torch.from_numpy(patches[index]).float()
-    x = torch.stack([torch.rot90(p.flip(1) if f & 4 else p, int(f & 3), (0, 1)) for p, f in zip(x, flips)])
+    x = torch.stack(
+        [torch.rot90(p.flip(1) if f & 4 else p, int(f & 3), (0, 1)) for p, f in zip(x, flips)]
+    )
     x = (x - x.mean((1, 2), keepdim=True)) / (x.std((1, 2), keepdim=True) + 1e-3)
     return F.pixel_unshuffle(x[:, None], 4)
 
@@ -223,19 +251,26 @@ def validate(model, scheduler, patches: np.ndarray) -> dict[str, float]:  # type
     index = np.linspace(0, len(patches) - 1, 256).astype(int)
     x0 = batch_of(patches, index, np.zeros(256, int))
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
-    losses = {t: v_loss(model, scheduler, x0, torch.full((256,), t), noise).mean().item() for t in (20, 100, 250, 500, 800)}
+    losses = {
+        t: v_loss(model, scheduler, x0, torch.full((256,), t), noise).mean().item()
+        for t in (20, 100, 250, 500, 800)
+    }
     return {f"val@{t}": round(loss, 4) for t, loss in losses.items()}
 
 
 def probe(work: Path, folder: Path) -> dict[str, float]:
-    """MMA@3px on synthetic views of validation pictures, by a small projection of its own; nothing without pictures.
+    """MMA@3px on synthetic views of validation pictures, by a small projection of its own; nothing
+    without pictures.
 
-    Sees the model as `dift-geo` will: at keypoints, through patches, projection and mutual nearest neighbours.
+    Sees the model as `dift-geo` will: at keypoints, through patches, projection and mutual nearest
+    neighbours.
     """
     listed = work / "images.txt"
     if not listed.is_file():
         return {}
-    names = [name for index, name in enumerate(listed.read_text().splitlines()) if index % SPLIT == 0][:PROBED]
+    names = [
+        name for index, name in enumerate(listed.read_text().splitlines()) if index % SPLIT == 0
+    ][:PROBED]
     dift = Dift(Tiny(folder), Sift(300), DiftConfig.default("tiny"), None, size=480)
     return {"mma": round(calibrate(work / "packages", dift, names=names, views=2).mma_after, 4)}
 
@@ -251,14 +286,18 @@ def train(
     start: Path | None,
     bf16: bool,
 ) -> None:
-    """Train until `minutes` of training in all are over, across restarts; the learning rate falls to 0 on the way."""
+    """Train until `minutes` of training in all are over, across restarts; the learning rate falls
+    to 0 on the way.
+    """
     from diffusers.training_utils import EMAModel
 
     torch.manual_seed(seed)
     data = {split: np.load(work / f"{split}.npy", mmap_mode="r") for split in ("train", "val")}
     model, scheduler = build_model(), build_scheduler()
     if start is not None:
-        model.load_state_dict(type(model).from_pretrained(start, low_cpu_mem_usage=False).state_dict())  # type: ignore[attr-defined]
+        model.load_state_dict(
+            type(model).from_pretrained(start, low_cpu_mem_usage=False).state_dict()
+        )  # type: ignore[attr-defined]
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
     ema = EMAModel(model.parameters(), decay=decay)
     state = {"step": 0, "seconds": 0.0}
@@ -308,8 +347,12 @@ def train(
         t = torch.randint(0, 1000, (batch,), generator=generator)
         for group in optimizer.param_groups:
             spent = min(1.0, state["seconds"] / (60 * minutes))
-            group["lr"] = lr * min(1.0, (state["step"] + 1) / 200) * 0.5 * (1 + math.cos(math.pi * spent))
-        loss = v_loss(model, scheduler, x0, t, torch.randn(x0.shape, generator=generator), bf16).mean()
+            group["lr"] = (
+                lr * min(1.0, (state["step"] + 1) / 200) * 0.5 * (1 + math.cos(math.pi * spent))
+            )
+        loss = v_loss(
+            model, scheduler, x0, t, torch.randn(x0.shape, generator=generator), bf16
+        ).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -341,14 +384,20 @@ def export(work: Path, target: Path) -> None:
     ema.copy_to(model.parameters())
     model.half().save_pretrained(target)  # type: ignore[operator]
     build_scheduler().save_pretrained(target)
-    print(f"{target}: step {saved['state']['step']}, {saved['state']['seconds'] / 60:.1f} minutes of training")
+    print(
+        f"{target}: step {saved['state']['step']}, {saved['state']['seconds'] / 60:.1f} minutes of training"
+    )
 
 
 def project(work: Path, target: Path, readings: list[str], pictures: int, seed: int) -> None:
     """Fit the closed-form projections of an exported model on synthetic views of training pictures."""
     names = (work / "images.txt").read_text().splitlines()
     random = np.random.default_rng(seed)
-    large = (name for name in random.permutation(names) if max(read_image(work / "packages" / name).shape) >= 500)
+    large = (
+        name
+        for name in random.permutation(names)
+        if max(read_image(work / "packages" / name).shape) >= 500
+    )
     chosen = list(itertools.islice(large, pictures))
     for reading in readings:
         kind, _, beside = reading.partition("+")
@@ -365,7 +414,9 @@ def project(work: Path, target: Path, readings: list[str], pictures: int, seed: 
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     p = commands.add_parser("prepare")
     p.add_argument("work", type=Path)
@@ -376,12 +427,23 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("work", type=Path)
     p.add_argument("--minutes", type=float, default=120, help="training in all, restarts included")
     p.add_argument("--batch", type=int, default=256)
-    p.add_argument("--bf16", action="store_true", help="autocast; about 1.6 times faster where the CPU has AVX512-BF16")
+    p.add_argument(
+        "--bf16",
+        action="store_true",
+        help="autocast; about 1.6 times faster where the CPU has AVX512-BF16",
+    )
     p.add_argument("--lr", type=float, default=1e-3)
-    p.add_argument("--decay", type=float, default=0.999, help="of the moving average of the weights")
+    p.add_argument(
+        "--decay", type=float, default=0.999, help="of the moving average of the weights"
+    )
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--snapshot-minutes", type=float, default=10)
-    p.add_argument("--start", type=Path, metavar="FOLDER", help="exported weights to go on from where WORK has no checkpoint")
+    p.add_argument(
+        "--start",
+        type=Path,
+        metavar="FOLDER",
+        help="exported weights to go on from where WORK has no checkpoint",
+    )
     p = commands.add_parser("export")
     p.add_argument("work", type=Path)
     p.add_argument("target", type=Path)
@@ -389,10 +451,17 @@ def main(argv: list[str] | None = None) -> None:
     p.add_argument("work", type=Path)
     p.add_argument("target", type=Path)
     p.add_argument("--readings", nargs="+", default=list(READINGS), choices=READINGS)
-    p.add_argument("--pictures", type=int, default=300, help="at least 500 px long; every fifth, up to 20, only measures")
+    p.add_argument(
+        "--pictures",
+        type=int,
+        default=300,
+        help="at least 500 px long; every fifth, up to 20, only measures",
+    )
     p.add_argument("--seed", type=int, default=0)
     options = vars(parser.parse_args(argv))
-    {"prepare": prepare, "train": train, "export": export, "project": project}[options.pop("command")](**options)
+    {"prepare": prepare, "train": train, "export": export, "project": project}[
+        options.pop("command")
+    ](**options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What tests share: rendered pictures, the shipped backbone, and the research data where it is present."""
+"""What tests share: rendered pictures, the shipped backbone, and the research data where it is
+present.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +19,31 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def textured(size_wh: tuple[int, int] = (320, 240), seed: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8 RGB with structure at every scale: octaves of smooth noise under discs and bars."""
+    """(H, W, 3) uint8 RGB with structure at every scale: octaves of smooth noise under discs and
+    bars.
+    """
     random = np.random.default_rng(seed)
     w, h = size_wh
     picture = np.zeros((h, w, 3), np.float32)
     for sigma in (1, 2, 4, 8, 16):
-        octave = cv2.GaussianBlur(random.standard_normal((h, w, 3)).astype(np.float32), (0, 0), sigma)
+        octave = cv2.GaussianBlur(
+            random.standard_normal((h, w, 3)).astype(np.float32), (0, 0), sigma
+        )
         picture += octave / octave.std()
     picture = np.clip(picture * 25 + 128, 0, 255).astype(np.uint8)
     for _ in range(w * h // 1500):
-        centre, radius = (int(random.integers(w)), int(random.integers(h))), int(random.integers(2, 14))
+        centre, radius = (
+            (int(random.integers(w)), int(random.integers(h))),
+            int(random.integers(2, 14)),
+        )
         colour = tuple(int(c) for c in random.integers(0, 256, 3))
         if random.random() < 0.5:
             cv2.circle(picture, centre, radius, colour, -1, cv2.LINE_AA)
         else:
-            end = centre[0] + int(random.integers(-30, 30)), centre[1] + int(random.integers(-30, 30))
+            end = (
+                centre[0] + int(random.integers(-30, 30)),
+                centre[1] + int(random.integers(-30, 30)),
+            )
             cv2.line(picture, centre, end, colour, int(random.integers(1, 5)), cv2.LINE_AA)
     return cv2.GaussianBlur(picture, (0, 0), 0.6)
 

@@ -1,4 +1,6 @@
-"""Small models of the true architectures with random weights, saved in the real formats. No download, no fixture files."""
+"""Small models of the true architectures with random weights, saved in the real formats. No
+download, no fixture files.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,13 @@ import torch
 
 
 def fill(module: torch.nn.Module, seed: int) -> torch.nn.Module:
-    """Weights from numpy's generator, the same on every machine and torch: unit gain, norms and biases near their rest."""
+    """Weights from numpy's generator, the same on every machine and torch: unit gain, norms and
+    biases near their rest.
+    """
     state = module.state_dict()
     random = np.random.default_rng(seed)
-    for key in sorted(state, key=lambda key: key.removeprefix("text_model.")):  # a prefix that transformers 5 dropped
+    # a prefix that transformers 5 dropped
+    for key in sorted(state, key=lambda key: key.removeprefix("text_model.")):
         if state[key].is_floating_point():
             state[key] = torch.from_numpy(draw(random, key, tuple(state[key].shape)))
     module.load_state_dict(state)
@@ -44,11 +49,22 @@ def _tokenizer(folder: Path) -> None:
     """Byte-pair files with letters only: every word is spelled."""
     folder.mkdir(parents=True)
     letters = string.ascii_lowercase
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokens = [
+        *letters,
+        *(f"{letter}</w>" for letter in letters),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
-    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 77, "pad_token": "<|endoftext|>", **special}))
+    special = {
+        "bos_token": "<|startoftext|>",
+        "eos_token": "<|endoftext|>",
+        "unk_token": "<|endoftext|>",
+    }
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"model_max_length": 77, "pad_token": "<|endoftext|>", **special})
+    )
 
 
 def stable_diffusion(folder: Path, shape: str = "sd2", seed: int = 0) -> Path:
@@ -71,7 +87,12 @@ def stable_diffusion(folder: Path, shape: str = "sd2", seed: int = 0) -> Path:
             "attention_head_dim": 4 if shape == "sd1" else (2, 4, 8, 8), "upcast_attention": shape == "sd2",
         }  # fmt: skip
     unet = UNet2DConditionModel(
-        in_channels=4, out_channels=4, layers_per_block=2, norm_num_groups=8, use_linear_projection=shape != "sd1", **own
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=2,
+        norm_num_groups=8,
+        use_linear_projection=shape != "sd1",
+        **own,
     )
     vae = AutoencoderKL(
         block_out_channels=(8, 8, 16, 16), norm_num_groups=4, layers_per_block=1, latent_channels=4,
@@ -85,7 +106,9 @@ def stable_diffusion(folder: Path, shape: str = "sd2", seed: int = 0) -> Path:
         _clip(folder / "text_encoder_2", 16, projected=True)
     for part in ("tokenizer", "tokenizer_2") if xl else ("tokenizer",):
         _tokenizer(folder / part)
-    schedule = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
+    schedule = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False
+    )
     schedule.save_config(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     return folder
@@ -98,11 +121,17 @@ def superpoint_folder(folder: Path, seed: int = 0) -> Path:
     """
     from transformers import SuperPointConfig, SuperPointForKeypointDetection
 
-    config = SuperPointConfig(encoder_hidden_sizes=[16, 16, 32, 32], decoder_hidden_size=64, descriptor_decoder_dim=64)
+    config = SuperPointConfig(
+        encoder_hidden_sizes=[16, 16, 32, 32], decoder_hidden_size=64, descriptor_decoder_dim=64
+    )
     model = SuperPointForKeypointDetection(config)
     random = np.random.default_rng(seed)
     for key, value in sorted(model.named_parameters()):
-        drawn = np.sqrt(2) * draw(random, key, tuple(value.shape)) if value.ndim > 1 else np.zeros(value.shape)
+        drawn = (
+            np.sqrt(2) * draw(random, key, tuple(value.shape))
+            if value.ndim > 1
+            else np.zeros(value.shape)
+        )
         value.data = torch.from_numpy(drawn.astype(np.float32))
     model.save_pretrained(folder)
     return folder

@@ -12,7 +12,9 @@ from dift_geo.images import resize_longest
 
 
 def test_concatenation_is_the_weighted_mean_of_both_similarities(picture):
-    """The dense projection's constant of 2 leaves a fifth of a row's square to what varies, so its row counts five times."""
+    """The dense projection's constant of 2 leaves a fifth of a row's square to what varies, so its
+    row counts five times.
+    """
     both = build_extractor(descriptor="dift+rootsift", reading="dense", max_keypoints=60, size=200)
     dift, sift = both.describers
     small = resize_longest(picture, 200)
@@ -31,8 +33,16 @@ def test_rootsift_goes_through_the_shipped_projection_of_both(picture):
     keypoints = dift.detector.detect(picture)
     alone = dift.with_config()
     alone.beside = None
-    raw = np.concatenate([alone.raw_descriptors(picture, keypoints, "x"), dift.detector.describe(picture, keypoints)], 1)
-    np.testing.assert_allclose(dift.describe(picture, keypoints, "x"), shipped.apply(raw), atol=1e-5)
+    raw = np.concatenate(
+        [
+            alone.raw_descriptors(picture, keypoints, "x"),
+            dift.detector.describe(picture, keypoints),
+        ],
+        1,
+    )
+    np.testing.assert_allclose(
+        dift.describe(picture, keypoints, "x"), shipped.apply(raw), atol=1e-5
+    )
     (only,) = build_extractor(descriptor="dift", max_keypoints=60).describers
     assert only.projection.fingerprint != shipped.fingerprint
 
@@ -87,7 +97,9 @@ def test_bench_against_superpoint_runs(capsys):
 
     from conftest import ROOT
 
-    spec = importlib.util.spec_from_file_location("bench_extract", ROOT / "pipelines" / "bench" / "extract.py")
+    spec = importlib.util.spec_from_file_location(
+        "bench_extract", ROOT / "pipelines" / "bench" / "extract.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,6 @@
-"""The house holds its own rules: who may import whom, who owns what, what an import costs, what is public."""
+"""The house holds its own rules: who may import whom, who owns what, what an import costs, what is
+public.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ import dift_geo
 PACKAGE = Path(dift_geo.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# A folder (or file of the package itself) imports only what has a lower rank. A new one gets its rank here.
+# A folder (or file of the package itself) imports only what has a lower rank. A new one gets its
+# rank here.
 RANK = {
     "__init__": -1,  # holds the version and the names, imports the rest when it is asked for
     **dict.fromkeys(("types", "images"), 0),
@@ -38,7 +41,8 @@ OWNERS = {
     "pycolmap": {"colmap", "detectors/colmap", "geometry/robust", "hloc_plugin"},
 }
 
-LATE = {"diffusers", "hloc", "kornia", "matplotlib", "poselib", "pycolmap", "ray", "transformers"}  # inside functions only
+# inside functions only
+LATE = {"diffusers", "hloc", "kornia", "matplotlib", "poselib", "pycolmap", "ray", "transformers"}
 
 
 def room(file: Path) -> str:
@@ -58,11 +62,15 @@ def imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
             assert node.module is not None
             yield node, node.module
             if node.module == "dift_geo":
-                yield from ((node, f"dift_geo.{alias.name}") for alias in node.names if alias.name in RANK)
+                yield from (
+                    (node, f"dift_geo.{alias.name}") for alias in node.names if alias.name in RANK
+                )
 
 
 def at_import(tree: ast.Module) -> Iterator[ast.AST]:
-    """Everything that runs when the module is imported: not the bodies of functions, nor what is for type checkers."""
+    """Everything that runs when the module is imported: not the bodies of functions, nor what is
+    for type checkers.
+    """
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
         node = waiting.pop()
@@ -91,14 +99,21 @@ def test_imports_go_down(file: Path, tree: ast.Module) -> None:
         if not module.startswith("dift_geo."):
             continue
         other = module.split(".")[1]
-        inside = other == room(file) and file.parent != PACKAGE  # files of one sub-package know each other
+        # files of one sub-package know each other
+        inside = other == room(file) and file.parent != PACKAGE
         inside |= {other, room(file)} == {"benchmark", "report"}
-        assert inside or RANK[other] < RANK[room(file)], f"{name(file)}:{node.lineno} imports {module}, which is not below it"
+        assert inside or RANK[other] < RANK[room(file)], (
+            f"{name(file)}:{node.lineno} imports {module}, which is not below it"
+        )
 
 
 def test_backend_files_know_nothing_of_the_house(file: Path, tree: ast.Module) -> None:
     if room(file) == "backends":
-        known = [m for _, m in imports(tree) if m.startswith("dift_geo") and not m.startswith("dift_geo.backends")]
+        known = [
+            m
+            for _, m in imports(tree)
+            if m.startswith("dift_geo") and not m.startswith("dift_geo.backends")
+        ]
         assert known == []
 
 
@@ -109,7 +124,9 @@ def test_single_owners(file: Path, tree: ast.Module) -> None:
     for thing, owners in OWNERS.items():
         place = file.relative_to(PACKAGE).with_suffix("").as_posix()
         home = any(f"{place}/".startswith(f"{owner}/") for owner in owners)
-        assert thing not in used or home, f"{thing} belongs to {sorted(owners)}, found in {name(file)}"
+        assert thing not in used or home, (
+            f"{thing} belongs to {sorted(owners)}, found in {name(file)}"
+        )
 
 
 def test_heavy_imports_are_inside_functions(file: Path, tree: ast.Module) -> None:
@@ -119,12 +136,17 @@ def test_heavy_imports_are_inside_functions(file: Path, tree: ast.Module) -> Non
         if isinstance(node, ast.Import | ast.ImportFrom)
         for _, module in imports(node)
     }
-    late = LATE - ({"hloc"} if room(file) == "hloc_plugin" else set())  # hloc itself imports these files
+    # hloc itself imports these files
+    late = LATE - ({"hloc"} if room(file) == "hloc_plugin" else set())
     assert not early & late, f"{name(file)} loads {sorted(early & late)} when imported"
 
 
 def test_importing_defines_names_and_nothing_else(file: Path, tree: ast.Module) -> None:
-    acts = [node for node in tree.body if isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)]
+    acts = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
+    ]
     assert not acts, f"{name(file)}:{acts[0].lineno} runs a statement when imported"
 
 
@@ -135,14 +157,22 @@ def test_every_module_says_what_it_is(file: Path, tree: ast.Module) -> None:
 def test_every_module_declares_its_public_names(file: Path, tree: ast.Module) -> None:
     if file.name in {"__init__.py", "__main__.py"} and not tree.body[1:]:
         return
-    if file.name == "__init__.py" or not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body):
+    if file.name == "__init__.py" or not any(
+        isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body
+    ):
         return
-    lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__"]
+    lists = [
+        n.value
+        for n in tree.body
+        if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__"
+    ]
     assert lists, f"{name(file)} has no __all__"
     if file != PACKAGE / "__init__.py":
         public = ast.literal_eval(lists[0])
         defined = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
-        defined |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        defined |= {
+            n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
         assert set(public) <= defined
 
 
@@ -156,14 +186,22 @@ def test_public_names() -> None:
     assert dir(dift_geo) == dift_geo.__all__
     for public, home in dift_geo._HOME.items():
         assert getattr(dift_geo, public) is getattr(import_module(f"dift_geo.{home}"), public)
-        assert public in import_module(f"dift_geo.{home}").__all__, f"{public} is not public in {home}"
+        assert public in import_module(f"dift_geo.{home}").__all__, (
+            f"{public} is not public in {home}"
+        )
     with pytest.raises(AttributeError, match="module 'dift_geo' has no attribute 'nonsense'"):
         dift_geo.nonsense  # noqa: B018
 
 
 def loaded_by(statement: str) -> set[str]:
-    code = f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+    code = (
+        f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    )
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout.split()
+    )
 
 
 def test_import_budget() -> None:
@@ -172,7 +210,9 @@ def test_import_budget() -> None:
     assert "torch" in loaded_by("import dift_geo; dift_geo.match_mutual_nn")  # this test can fail
 
 
-@pytest.mark.parametrize("names", ["Dift, Sift, load_backend, match_mutual_nn, estimate_homography, FeatureStore"])
+@pytest.mark.parametrize(
+    "names", ["Dift, Sift, load_backend, match_mutual_nn, estimate_homography, FeatureStore"]
+)
 def test_using_the_core_loads_no_model_code_before_a_model_is_asked_for(names: str) -> None:
     assert not loaded_by(f"from dift_geo import {names}") & LATE
 

@@ -16,7 +16,14 @@ from dift_geo.images import list_images, read_image, resize_longest, write_image
 
 def test_lists_recursively_sorted_without_hidden(tmp_path: Path) -> None:
     names = ["b.JPG", "a.png", "sub/ä ö.jpeg", "sub/deep/c.TIFF", "z.webp", "日本.ppm"]
-    ignored = [".hidden.png", ".thumbs/x.jpg", "sub/.d/y.png", "notes.txt", "noextension", "._a.jpg"]
+    ignored = [
+        ".hidden.png",
+        ".thumbs/x.jpg",
+        "sub/.d/y.png",
+        "notes.txt",
+        "noextension",
+        "._a.jpg",
+    ]
     for name in names + ignored:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -34,7 +41,9 @@ def test_lists_below_a_hidden_root(tmp_path: Path) -> None:
 
 def test_empty_folder_and_no_folder(tmp_path: Path) -> None:
     assert list_images(tmp_path) == []
-    with pytest.raises(NotADirectoryError, match=r"nowhere is not a folder; expected a folder of images"):
+    with pytest.raises(
+        NotADirectoryError, match=r"nowhere is not a folder; expected a folder of images"
+    ):
         list_images(tmp_path / "nowhere")
 
 
@@ -54,7 +63,9 @@ def test_writes_and_reads_rgb(tmp_path: Path, picture: np.ndarray, extension: st
     assert image.shape == picture.shape
     lossy = extension in {".webp", ".jpg"}
     assert np.abs(image.astype(int) - picture).mean() <= (6 if lossy else 0)
-    np.testing.assert_array_equal(image, np.asarray(Image.open(path).convert("RGB"))) if not lossy else None
+    np.testing.assert_array_equal(
+        image, np.asarray(Image.open(path).convert("RGB"))
+    ) if not lossy else None
 
 
 def test_exif_rotation_is_ignored(tmp_path: Path, picture: np.ndarray) -> None:
@@ -62,7 +73,9 @@ def test_exif_rotation_is_ignored(tmp_path: Path, picture: np.ndarray) -> None:
     exif[0x0112] = 6  # turn by 90 degrees to view
     Image.fromarray(picture).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     Image.fromarray(picture).save(tmp_path / "plain.jpg", quality=95)
-    np.testing.assert_array_equal(read_image(tmp_path / "turned.jpg"), read_image(tmp_path / "plain.jpg"))
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "turned.jpg"), read_image(tmp_path / "plain.jpg")
+    )
 
 
 def test_sixteen_bit_png(tmp_path: Path, picture: np.ndarray) -> None:
@@ -90,7 +103,9 @@ def test_one_pixel(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("extension", [".jpg", ".png", ".bmp", ".ppm", ".tif", ".webp"])
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.95])
-def test_truncated_files_are_refused(tmp_path: Path, picture: np.ndarray, extension: str, share: float) -> None:
+def test_truncated_files_are_refused(
+    tmp_path: Path, picture: np.ndarray, extension: str, share: float
+) -> None:
     path = tmp_path / f"cut{extension}"
     write_image(path, picture)
     data = path.read_bytes()
@@ -99,19 +114,25 @@ def test_truncated_files_are_refused(tmp_path: Path, picture: np.ndarray, extens
         read_image(path)
 
 
-def test_truncated_jpeg_is_named_even_with_a_whole_thumbnail(tmp_path: Path, picture: np.ndarray) -> None:
+def test_truncated_jpeg_is_named_even_with_a_whole_thumbnail(
+    tmp_path: Path, picture: np.ndarray
+) -> None:
     path = tmp_path / "cut.png"  # the contents count, not the extension
     Image.fromarray(picture).save(tmp_path / "thumb.jpg", quality=60)
     thumbnail = b"Exif\0\0" + (tmp_path / "thumb.jpg").read_bytes()
     Image.fromarray(picture).save(path, "JPEG", exif=thumbnail)
     assert read_image(path).shape == picture.shape
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ValueError, match=r"cut.png is a truncated JPEG \(no end marker\); copy it again"):
+    with pytest.raises(
+        ValueError, match=r"cut.png is a truncated JPEG \(no end marker\); copy it again"
+    ):
         read_image(path)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_jpeg_with_a_film_behind_its_end_is_read(tmp_path: Path, picture: np.ndarray, progressive: bool) -> None:
+def test_jpeg_with_a_film_behind_its_end_is_read(
+    tmp_path: Path, picture: np.ndarray, progressive: bool
+) -> None:
     path = tmp_path / "motion.jpg"
     Image.fromarray(picture).save(path, progressive=progressive, quality=97)
     plain = read_image(path)
@@ -120,7 +141,8 @@ def test_jpeg_with_a_film_behind_its_end_is_read(tmp_path: Path, picture: np.nda
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"these are words", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xff\xff\xda\x00\x00"]
+    "content",
+    [b"", b"these are words", b"\xff\xd8", b"\xff\xd8\xff", b"\xff\xd8\xff\xff\xff\xda\x00\x00"],
 )
 def test_what_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "words.jpg").write_bytes(content)
@@ -150,7 +172,9 @@ def test_unknown_extension_is_not_written(tmp_path: Path, picture: np.ndarray) -
         ((1000, 1), 10, (10, 1)),
     ],
 )
-def test_resize_longest(size_wh: tuple[int, int], longest: int | None, expected: tuple[int, int]) -> None:
+def test_resize_longest(
+    size_wh: tuple[int, int], longest: int | None, expected: tuple[int, int]
+) -> None:
     image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
     assert resize_longest(image, longest).shape == (expected[1], expected[0], 3)
 

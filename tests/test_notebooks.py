@@ -16,18 +16,27 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 def test_notebook_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the kernel's own machinery (sockets, event loops), not of what it runs
+        # of the kernel's own machinery (sockets, event loops), not of what it runs
+        warnings.simplefilter("ignore")
         nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
+        monkeypatch.setenv(
+            "PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        )
         monkeypatch.setenv("MPLBACKEND", "agg")
         book = nbformat.read(path, as_version=4)
-        nbclient.NotebookClient(book, timeout=240, resources={"metadata": {"path": str(path.parent)}}).execute()
+        nbclient.NotebookClient(
+            book, timeout=240, resources={"metadata": {"path": str(path.parent)}}
+        ).execute()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_is_stored_without_outputs(path: Path) -> None:
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
     cells = nbformat.read(path, as_version=4).cells
-    assert all(not cell.outputs and cell.execution_count is None for cell in cells if cell.cell_type == "code")
+    assert all(
+        not cell.outputs and cell.execution_count is None
+        for cell in cells
+        if cell.cell_type == "code"
+    )
     assert cells[0].cell_type == "markdown"
     assert cells[0].source.startswith("# ")

@@ -13,7 +13,11 @@ from dift_geo.types import Features, Keypoints, Matches
 def some(n: int, size_wh: tuple[int, int] = (64, 48)) -> Keypoints:
     random = np.random.default_rng(n)
     return Keypoints(
-        random.uniform(0, 40, (n, 2)), random.random(n), size_wh, random.uniform(1, 9, n), random.uniform(-3, 3, n)
+        random.uniform(0, 40, (n, 2)),
+        random.random(n),
+        size_wh,
+        random.uniform(1, 9, n),
+        random.uniform(-3, 3, n),
     )
 
 
@@ -22,10 +26,14 @@ def test_keypoints_empty_one_many(n: int) -> None:
     keypoints = some(n)
     assert len(keypoints) == n
     assert keypoints.xy.shape == (n, 2)
-    assert {getattr(keypoints, field).dtype for field in ("xy", "scores", "scale", "angle")} == {np.dtype(np.float32)}
+    assert {getattr(keypoints, field).dtype for field in ("xy", "scores", "scale", "angle")} == {
+        np.dtype(np.float32)
+    }
 
 
-@pytest.mark.parametrize("index", [slice(2, 5), np.array([4, 0]), np.arange(7) % 2 == 0, slice(0, 0)])
+@pytest.mark.parametrize(
+    "index", [slice(2, 5), np.array([4, 0]), np.arange(7) % 2 == 0, slice(0, 0)]
+)
 def test_keypoints_are_picked_together(index) -> None:
     keypoints = some(7)
     picked = keypoints[index]
@@ -65,10 +73,13 @@ def test_they_are_frozen() -> None:
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000))
 def test_resizing_maps_corners_to_corners_and_back(w0: int, h0: int, w1: int, h1: int) -> None:
-    corners = np.array([[-0.5, -0.5], [w0 - 0.5, h0 - 0.5]], np.float32)  # of the image area, not of pixel centres
+    # of the image area, not of pixel centres
+    corners = np.array([[-0.5, -0.5], [w0 - 0.5, h0 - 0.5]], np.float32)
     keypoints = Keypoints(corners, np.ones(2), (w0, h0), np.ones(2))
     resized = keypoints.resized_to((w1, h1))
-    np.testing.assert_allclose(resized.xy, [[-0.5, -0.5], [w1 - 0.5, h1 - 0.5]], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        resized.xy, [[-0.5, -0.5], [w1 - 0.5, h1 - 0.5]], rtol=1e-5, atol=1e-5
+    )
     np.testing.assert_allclose(resized.resized_to((w0, h0)).xy, corners, rtol=1e-5, atol=2e-3)
     np.testing.assert_allclose(resized.scale, np.sqrt(w1 / w0 * h1 / h0), rtol=1e-5)
 
@@ -76,7 +87,9 @@ def test_resizing_maps_corners_to_corners_and_back(w0: int, h0: int, w1: int, h1
 def test_features_need_a_row_per_keypoint() -> None:
     assert len(Features(some(0), np.zeros((0, 8)))) == 0
     assert Features(some(2), np.zeros((2, 8), np.float64)).descriptors.dtype == np.float32
-    with pytest.raises(ValueError, match=r"Features.descriptors has shape \(3, 8\), expected \(2, 'N'\)"):
+    with pytest.raises(
+        ValueError, match=r"Features.descriptors has shape \(3, 8\), expected \(2, 'N'\)"
+    ):
         Features(some(2), np.zeros((3, 8)))
 
 

@@ -1,7 +1,9 @@
-"""ADM (Dhariwal and Nichol 2021) as a backbone: OpenAI's unconditional checkpoint in diffusers' `UNet2DModel`.
+"""ADM (Dhariwal and Nichol 2021) as a backbone: OpenAI's unconditional checkpoint in diffusers'
+`UNet2DModel`.
 
-The architecture is read off the state dict's shapes, then every tensor is mapped by name: none may be missing, none left
-over. Works on pixels, so there is nothing to encode. Knows nothing of noise levels, ensembles or keypoints.
+The architecture is read off the state dict's shapes, then every tensor is mapped by name: none may
+be missing, none left over. Works on pixels, so there is nothing to encode. Knows nothing of noise
+levels, ensembles or keypoints.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from torch import Tensor
 from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.tap import run_until
 from dift_geo.backends.weights import cache_folder, check_keys, file_sha256, place, read_tensors
+from dift_geo.errors import InputError, MissingFileError
 
 __all__ = ["Adm", "CHECKPOINT", "URL", "diffusers_config", "to_diffusers"]
 
@@ -43,13 +46,18 @@ OUTSIDE = {
 class Adm:
     """The backend protocol on a guided-diffusion U-Net without classes.
 
-    file: the `.pt` as published (or a `.safetensors` of the same keys), a folder that holds it, or None for
-    `$DIFT_GEO_CACHE/256x256_diffusion_uncond.pt`. Layers: output-block index as in the paper, 0 to 17.
-    Raises FileNotFoundError when there is no such file, ValueError when it is damaged or of another architecture.
+    file: the `.pt` as published (or a `.safetensors` of the same keys), a folder that holds it, or
+    None for `$DIFT_GEO_CACHE/256x256_diffusion_uncond.pt`. Layers: output-block index as in the
+    paper, 0 to 17. Raises FileNotFoundError when there is no such file, ValueError when it is
+    damaged or of another architecture.
     """
 
     def __init__(
-        self, file: str | Path | None = None, *, device: str | torch.device = "auto", precision: Precision = "auto"
+        self,
+        file: str | Path | None = None,
+        *,
+        device: str | torch.device = "auto",
+        precision: Precision = "auto",
     ) -> None:
         from diffusers import UNet2DModel
 
@@ -61,8 +69,16 @@ class Adm:
         build: Any = UNet2DModel
         with torch.device("meta"):
             self.unet = build(**config)
-        state = {key: place(value, self.device, self.dtype) for key, value in to_diffusers(state, config).items()}
-        check_keys(state, {key: tuple(v.shape) for key, v in self.unet.state_dict().items()}, path, "guided-diffusion's U-Net")
+        state = {
+            key: place(value, self.device, self.dtype)
+            for key, value in to_diffusers(state, config).items()
+        }
+        check_keys(
+            state,
+            {key: tuple(v.shape) for key, v in self.unet.state_dict().items()},
+            path,
+            "guided-diffusion's U-Net",
+        )
         self.unet.load_state_dict(state, strict=True, assign=True)
         self.unet.eval().requires_grad_(False)
         self.alphas_cumprod = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0).to(self.device)
@@ -72,10 +88,16 @@ class Adm:
 
     def recipe(self) -> dict[str, Any]:
         """Name, hash of the weight file, precision."""
-        return {"name": self.name, "weights": self._weights, "precision": str(self.dtype).removeprefix("torch.")}
+        return {
+            "name": self.name,
+            "weights": self._weights,
+            "precision": str(self.dtype).removeprefix("torch."),
+        }
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> the same in [-1, 1]. There is no posterior to draw from: `generator` is not used."""
+        """(B, 3, H, W) in [0, 1] -> the same in [-1, 1]. There is no posterior to draw from:
+        `generator` is not used.
+        """
         return 2 * images.to(self.device, torch.float32) - 1
 
     def alpha_bar(self, t: int) -> Tensor:
@@ -90,11 +112,15 @@ class Adm:
             return run_until(modules, lambda: self.unet(x_t, t))
 
     def _block(self, layer: int) -> torch.nn.Module:
-        """Output block i is the j-th resnet of up block k, with the attention and, last in a block, the upsampling after it."""
+        """Output block i is the j-th resnet of up block k, with the attention and, last in a block,
+        the upsampling after it.
+        """
         per_block = self.unet.config.layers_per_block + 1
         count = per_block * len(self.unet.up_blocks)
         if not 0 <= layer < count:
-            raise ValueError(f"layer is {layer}, expected output block 0 to {count - 1} for {self.name}")
+            raise InputError(
+                f"layer is {layer}, expected output block 0 to {count - 1} for {self.name}"
+            )
         k, j = divmod(layer, per_block)
         block = self.unet.up_blocks[k]
         if j == per_block - 1:
@@ -108,20 +134,34 @@ def _find(file: str | Path | None) -> Path:
         found = sorted(path.glob("*.pt"))
         path = found[0] if len(found) == 1 else path / CHECKPOINT
     if not path.is_file():
-        raise FileNotFoundError(f"no ADM weights at {path}; fetch them with: curl --create-dirs -L -o {path} {URL} (2.1 GB)")
+        raise MissingFileError(
+            f"no ADM weights at {path}; fetch them with: curl --create-dirs -L -o {path} {URL} (2.1 GB)"
+        )
     return path
 
 
 def diffusers_config(state: dict[str, Tensor], path: Path) -> dict[str, Any]:
     """`UNet2DModel` arguments of a guided-diffusion state dict, read off its keys and shapes."""
-    if "input_blocks.0.0.weight" not in state or "output_blocks.0.0.in_layers.2.weight" not in state:
-        raise ValueError(f"{path} is no guided-diffusion U-Net; expected {CHECKPOINT} from {URL}")
+    if (
+        "input_blocks.0.0.weight" not in state
+        or "output_blocks.0.0.in_layers.2.weight" not in state
+    ):
+        raise InputError(f"{path} is no guided-diffusion U-Net; expected {CHECKPOINT} from {URL}")
     if "label_emb.weight" in state:
-        raise ValueError(f"{path} is class-conditional, expected an unconditional model such as {CHECKPOINT}")
-    if "input_blocks.1.0.in_layers.0.weight" not in state or state["input_blocks.0.0.weight"].shape[1] != 3:
-        raise ValueError(f"{path} takes {state['input_blocks.0.0.weight'].shape[1]} channels, expected RGB; give {CHECKPOINT}")
+        raise InputError(
+            f"{path} is class-conditional, expected an unconditional model such as {CHECKPOINT}"
+        )
+    if (
+        "input_blocks.1.0.in_layers.0.weight" not in state
+        or state["input_blocks.0.0.weight"].shape[1] != 3
+    ):
+        raise InputError(
+            f"{path} takes {state['input_blocks.0.0.weight'].shape[1]} channels, expected RGB; give {CHECKPOINT}"
+        )
     levels = _levels(state)
-    channels = [state[f"input_blocks.{blocks[-1]}.0.in_layers.2.weight"].shape[0] for blocks in levels]
+    channels = [
+        state[f"input_blocks.{blocks[-1]}.0.in_layers.2.weight"].shape[0] for blocks in levels
+    ]
     attention = [f"input_blocks.{blocks[-1]}.1.qkv.weight" in state for blocks in levels]
     scale_shift = state["input_blocks.1.0.emb_layers.1.weight"].shape[0] == 2 * channels[0]
     return {
@@ -129,8 +169,12 @@ def diffusers_config(state: dict[str, Tensor], path: Path) -> dict[str, Any]:
         "out_channels": state["out.2.weight"].shape[0],
         "block_out_channels": tuple(channels),
         "layers_per_block": len(levels[0]),
-        "down_block_types": tuple("AttnDownBlock2D" if there else "ResnetDownsampleBlock2D" for there in attention),
-        "up_block_types": tuple("AttnUpBlock2D" if there else "ResnetUpsampleBlock2D" for there in attention[::-1]),
+        "down_block_types": tuple(
+            "AttnDownBlock2D" if there else "ResnetDownsampleBlock2D" for there in attention
+        ),
+        "up_block_types": tuple(
+            "AttnUpBlock2D" if there else "ResnetUpsampleBlock2D" for there in attention[::-1]
+        ),
         "downsample_type": "resnet",
         "upsample_type": "resnet",
         "resnet_time_scale_shift": "scale_shift" if scale_shift else "default",
@@ -143,18 +187,27 @@ def diffusers_config(state: dict[str, Tensor], path: Path) -> dict[str, Any]:
 
 
 def _levels(state: dict[str, Tensor]) -> list[list[int]]:
-    """Input-block indices of each resolution level; the block between two levels halves the resolution.
+    """Input-block indices of each resolution level; the block between two levels halves the
+    resolution.
 
-    A level has one resnet less on the way down than on the way up, and the numbers of both ways are equal but for the stem.
+    A level has one resnet less on the way down than on the way up, and the numbers of both ways are
+    equal but for the stem.
     """
     count = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("input_blocks."))
-    upsamplers = sum(1 for key in state if re.fullmatch(r"output_blocks\.\d+\.[12]\.in_layers\.2\.weight", key))
+    upsamplers = sum(
+        1 for key in state if re.fullmatch(r"output_blocks\.\d+\.[12]\.in_layers\.2\.weight", key)
+    )
     per_level = (count - upsamplers - 1) // (upsamplers + 1)
-    return [[1 + level * (per_level + 1) + i for i in range(per_level)] for level in range(upsamplers + 1)]
+    return [
+        [1 + level * (per_level + 1) + i for i in range(per_level)]
+        for level in range(upsamplers + 1)
+    ]
 
 
 def to_diffusers(state: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
-    """The same tensors under `UNet2DModel`'s names; keys that have no place there keep theirs, for the caller to refuse."""
+    """The same tensors under `UNet2DModel`'s names; keys that have no place there keep theirs, for
+    the caller to refuse.
+    """
     renamed: dict[str, Tensor] = {}
     for key, tensor in state.items():
         place = _place(key, config["layers_per_block"])
@@ -170,12 +223,16 @@ def _place(key: str, per_level: int) -> str:
     module, kind = key.rsplit(".", 1)
     if module in OUTSIDE:
         return f"{OUTSIDE[module]}.{kind}"
-    match = re.fullmatch(r"(input_blocks|output_blocks)\.(\d+)\.(\d)\.(.+)|middle_block\.(\d)\.(.+)", module)
+    match = re.fullmatch(
+        r"(input_blocks|output_blocks)\.(\d+)\.(\d)\.(.+)|middle_block\.(\d)\.(.+)", module
+    )
     if match is None:
         return key
     way, block, child, inner, middle, middle_inner = match.groups()
     if way is None:
-        owner = ("mid_block.resnets.0", "mid_block.attentions.0", "mid_block.resnets.1")[int(middle)]
+        owner = ("mid_block.resnets.0", "mid_block.attentions.0", "mid_block.resnets.1")[
+            int(middle)
+        ]
         return f"{owner}.{_inner(middle_inner)}.{kind}"
     down = way == "input_blocks"
     level, j = divmod(int(block) - 1, per_level + 1) if down else divmod(int(block), per_level + 1)
@@ -191,12 +248,18 @@ def _place(key: str, per_level: int) -> str:
 
 
 def _inner(name: str) -> str:
-    return RESNET.get(name) or {"norm": "group_norm", "qkv": "qkv", "proj_out": "to_out.0"}.get(name, name)
+    return RESNET.get(name) or {"norm": "group_norm", "qkv": "qkv", "proj_out": "to_out.0"}.get(
+        name, name
+    )
 
 
 def _split_qkv(place: str, tensor: Tensor) -> dict[str, Tensor]:
-    """One 1x1 convolution whose rows are (head, q|k|v, channel) -> three linear layers whose rows are (head, channel)."""
+    """One 1x1 convolution whose rows are (head, q|k|v, channel) -> three linear layers whose rows
+    are (head, channel).
+    """
     rows = tensor.squeeze(-1) if tensor.ndim == 3 else tensor
     parts = rows.unflatten(0, (-1, 3, HEAD_CHANNELS)).unbind(1)
     named = zip(("to_q", "to_k", "to_v"), parts)
-    return {place.replace(".qkv.", f".{name}."): part.flatten(0, 1).contiguous() for name, part in named}
+    return {
+        place.replace(".qkv.", f".{name}."): part.flatten(0, 1).contiguous() for name, part in named
+    }

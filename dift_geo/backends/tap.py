@@ -1,6 +1,7 @@
 """Read activations inside a network without copying its forward.
 
-Hooks store what the named modules return and stop the forward behind the last one: bit-equal to the whole forward.
+Hooks store what the named modules return and stop the forward behind the last one: bit-equal to the
+whole forward.
 """
 
 from __future__ import annotations

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dift_geo.benchmark.foreign import AtKeypoints, ForeignFeatures, read_npz_features, squared_distance_rows
+from dift_geo.benchmark.foreign import (
+    AtKeypoints,
+    ForeignFeatures,
+    read_npz_features,
+    squared_distance_rows,
+)
 from dift_geo.benchmark.methods import (
     AnyMethod,
     ForeignMethod,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dift_geo.detectors.contract import Describer
 from dift_geo.detectors.listed import read_keypoint_file
+from dift_geo.errors import InputError, MissingFileError, MissingNameError
 from dift_geo.images import EXTENSIONS, read_image
 from dift_geo.store.features import FeatureStore
 from dift_geo.types import Features, Keypoints
@@ -28,37 +29,55 @@ __all__ = ["AtKeypoints", "ForeignFeatures", "read_npz_features", "squared_dista
 class ForeignFeatures:
     """Features below `path` for the images below `images`, by image name (`v_wall/1.png`).
 
-    path: a folder in the layout of the DIFT release and of D2-Net (`v_wall/1.ppm.dift_sd`, npz with keypoints and
-    descriptors; the image extension in the file name may differ from ours), or an HDF5 file of hloc.
+    path: a folder in the layout of the DIFT release and of D2-Net (`v_wall/1.ppm.dift_sd`, npz with
+    keypoints and descriptors; the image extension in the file name may differ from ours), or an
+    HDF5 file of hloc.
     """
 
     path: Path
     images: Path
 
     def __getitem__(self, name: str) -> Features:
-        """Raises KeyError when there are none for this image, ValueError when the file is none of the two layouts."""
+        """Raises KeyError when there are none for this image, ValueError when the file is none of
+        the two layouts.
+        """
         place = self.locate(name)
-        return self._store[place] if isinstance(place, str) else read_npz_features(place, image_size_wh(self.images / name))
+        return (
+            self._store[place]
+            if isinstance(place, str)
+            else read_npz_features(place, image_size_wh(self.images / name))
+        )
 
     def locate(self, name: str) -> Path | str:
-        """The npz file, or the group of the HDF5 file, that belongs to an image. Raises KeyError when there is none."""
+        """The npz file, or the group of the HDF5 file, that belongs to an image. Raises KeyError
+        when there is none.
+        """
         image = PurePosixPath(name)
         if not self.path.is_dir():
             place = self._group_by_stem.get(image.with_suffix("").as_posix())
             if place is None:
-                raise KeyError(f"{self.path} has no features for {name}")
+                raise MissingNameError(f"{self.path} has no features for {name}")
             return place
-        beside = (self.path / image.parent).glob(f"{image.stem}.*")  # D2-Net keeps them next to the images
+        # D2-Net keeps them next to the images
+        beside = (self.path / image.parent).glob(f"{image.stem}.*")
         found = sorted(path for path in beside if path.suffix.lower() not in EXTENSIONS)
         if len(found) != 1:
-            what = "no file" if not found else f"{len(found)} files ({', '.join(path.name for path in found[:3])})"
-            raise KeyError(f"{what} {image.parent}/{image.stem}.* in {self.path}; expected one, like {image.name}.dift_sd")
+            what = (
+                "no file"
+                if not found
+                else f"{len(found)} files ({', '.join(path.name for path in found[:3])})"
+            )
+            raise MissingNameError(
+                f"{what} {image.parent}/{image.stem}.* in {self.path}; expected one, like {image.name}.dift_sd"
+            )
         return found[0]
 
     @cached_property
     def _store(self) -> FeatureStore:
         if not self.path.is_file():
-            raise FileNotFoundError(f"no features at {self.path}; expected a folder of npz files or an HDF5 file of hloc")
+            raise MissingFileError(
+                f"no features at {self.path}; expected a folder of npz files or an HDF5 file of hloc"
+            )
         return FeatureStore(self.path)
 
     @cached_property
@@ -73,19 +92,21 @@ def image_size_wh(path: Path) -> tuple[int, int]:
 
 
 def read_npz_features(path: str | Path, size_wh: tuple[int, int]) -> Features:
-    """An npz of `keypoints` (N, 2 or more), `descriptors` (N, D) and perhaps `scores`, as DIFT and D2-Net write.
+    """An npz of `keypoints` (N, 2 or more), `descriptors` (N, D) and perhaps `scores`, as DIFT and
+    D2-Net write.
 
-    Repeated keypoints count once and come sorted, as in the DIFT evaluation. Descriptors are left as they are.
+    Repeated keypoints count once and come sorted, as in the DIFT evaluation. Descriptors are left
+    as they are.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             xy, descriptors = file["keypoints"], file["descriptors"]
             scores = file["scores"].ravel() if "scores" in file else np.zeros(0)
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no npz with keypoints and descriptors: {error}") from error
+        raise InputError(f"{path} is no npz with keypoints and descriptors: {error}") from error
     xy = xy.reshape(len(xy), -1)[:, :2] if len(xy) else np.zeros((0, 2))
     if len(descriptors) != len(xy) or descriptors.ndim != 2:
-        raise ValueError(
+        raise InputError(
             f"{path} holds {len(xy)} keypoints and descriptors of shape {descriptors.shape}, expected (N, D) for N keypoints"
         )
     xy, first = np.unique(xy.astype(np.float32), return_index=True, axis=0)
@@ -95,7 +116,8 @@ def read_npz_features(path: str | Path, size_wh: tuple[int, int]) -> Features:
 
 @dataclass(frozen=True)
 class AtKeypoints:
-    """Describes at keypoints read from files `SEQUENCE-INDEX.kp` in `folder`: the DIFT release's way of using SuperPoint.
+    """Describes at keypoints read from files `SEQUENCE-INDEX.kp` in `folder`: the DIFT release's
+    way of using SuperPoint.
 
     They are pixels of the original image, in its frame.
     """
@@ -103,10 +125,16 @@ class AtKeypoints:
     describers: Sequence[Describer]
     folder: Path
 
-    def extract_resized(self, image: NDArray[np.uint8], name: str, original_wh: tuple[int, int]) -> Features:
-        """Features in the frame of `image`, (H, W, 3) uint8 RGB, whose original had the size `original_wh`."""
+    def extract_resized(
+        self, image: NDArray[np.uint8], name: str, original_wh: tuple[int, int]
+    ) -> Features:
+        """Features in the frame of `image`, (H, W, 3) uint8 RGB, whose original had the size
+        `original_wh`.
+        """
         file = PurePosixPath(name)
-        xy = np.unique(read_keypoint_file(self.folder / f"{file.parent.as_posix()}-{file.stem}.kp"), axis=0)
+        xy = np.unique(
+            read_keypoint_file(self.folder / f"{file.parent.as_posix()}-{file.stem}.kp"), axis=0
+        )
         h, w = image.shape[:2]
         keypoints = Keypoints(xy, np.ones(len(xy), np.float32), original_wh).resized_to((w, h))
         parts = [describer.describe(image, keypoints, name) for describer in self.describers]
@@ -117,14 +145,18 @@ class AtKeypoints:
         return self.extract_resized(image, name, (image.shape[1], image.shape[0]))
 
     def recipe(self) -> dict[str, Any]:
-        return {"keypoint files": str(self.folder), "descriptors": [describer.recipe() for describer in self.describers]}
+        return {
+            "keypoint files": str(self.folder),
+            "descriptors": [describer.recipe() for describer in self.describers],
+        }
 
 
 def squared_distance_rows(descriptors0: NDArray, descriptors1: NDArray) -> tuple[NDArray, NDArray]:
     """Rows whose inner products are minus the squared Euclidean distances of the given rows.
 
-    So a matcher that takes the largest product finds nearest neighbours of descriptors that are not of unit length, as
-    DIFT's evaluation does for its ADM features: -|a - b|^2 = (2a, -|a|^2, -1) . (b, 1, |b|^2).
+    So a matcher that takes the largest product finds nearest neighbours of descriptors that are not
+    of unit length, as DIFT's evaluation does for its ADM features: -|a - b|^2 = (2a, -|a|^2, -1) .
+    (b, 1, |b|^2).
     """
     a, b = np.asarray(descriptors0, np.float32), np.asarray(descriptors1, np.float32)
     square0, square1 = (a**2).sum(1, keepdims=True), (b**2).sum(1, keepdims=True)

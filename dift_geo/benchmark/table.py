@@ -1,7 +1,8 @@
 """From the scores of pairs to numbers with intervals.
 
-Averages count every pair once. Intervals come from resampling whole sequences, because the five pairs of a sequence share
-an image and a scene and are no independent evidence. Knows no protocol beyond its thresholds and no files.
+Averages count every pair once. Intervals come from resampling whole sequences, because the five
+pairs of a sequence share an image and a scene and are no independent evidence. Knows no protocol
+beyond its thresholds and no files.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class ScoreTable:
         """Everything that is averaged over pairs: name -> (P,)."""
         corner = self.corner_px
         matches = np.array([row.matches for row in self.rows], np.float64)
-        correct = np.array([row.correct for row in self.rows], np.float64).reshape(-1, len(THRESHOLDS_PX))
+        correct = np.array([row.correct for row in self.rows], np.float64).reshape(
+            -1, len(THRESHOLDS_PX)
+        )
         found: dict[str, NDArray[np.float64]] = {}
         for limit in THRESHOLDS_PX:
             found[f"acc@{limit}"] = (corner <= limit).astype(np.float64)
@@ -81,11 +84,15 @@ class ScoreTable:
         found = dict(zip((f"auc@{t}" for t in self.auc_px), auc(self.corner_px, self.auc_px)))
         found["maa"] = float(np.mean(list(found.values())))
         if self.has_extras:
-            found |= dict(zip((f"auc_dlt@{t}" for t in self.auc_px), auc(self.dlt_corner_px, self.auc_px)))
+            found |= dict(
+                zip((f"auc_dlt@{t}" for t in self.auc_px), auc(self.dlt_corner_px, self.auc_px))
+            )
         return found
 
     def summary(self) -> dict[str, float]:
-        """Every number of this table: shares in [0, 1], counts as means per pair. No pairs give an empty dict."""
+        """Every number of this table: shares in [0, 1], counts as means per pair. No pairs give an
+        empty dict.
+        """
         if not self.rows:
             return {}
         means = {name: float(column.mean()) for name, column in self.columns().items()}
@@ -93,18 +100,26 @@ class ScoreTable:
 
 
 class Bootstrap:
-    """Resamples of the sequences, the same for every method, so that differences between methods are paired.
+    """Resamples of the sequences, the same for every method, so that differences between methods
+    are paired.
 
     draws: number of resamples. Percentile intervals at 95 %. One sequence gives no interval.
     """
 
     def __init__(self, sequences: Sequence[str], draws: int = 1000, seed: int = 0) -> None:
         self.sequences = list(sequences)
-        picks = np.random.default_rng(seed).integers(0, len(self.sequences), (draws, len(self.sequences)))
-        self.weights = np.stack([np.bincount(pick, minlength=len(self.sequences)) for pick in picks])  # (B, S)
+        picks = np.random.default_rng(seed).integers(
+            0, len(self.sequences), (draws, len(self.sequences))
+        )
+        # (B, S)
+        self.weights = np.stack(
+            [np.bincount(pick, minlength=len(self.sequences)) for pick in picks]
+        )
 
     def samples(self, table: ScoreTable) -> dict[str, NDArray[np.float64]]:
-        """Every number of `table.summary()` (but the count of pairs) on every resample: name -> (B,)."""
+        """Every number of `table.summary()` (but the count of pairs) on every resample: name ->
+        (B,).
+        """
         place = {name: i for i, name in enumerate(self.sequences)}
         sequence = np.array([place[row.sequence] for row in table.rows])  # (P,)
         columns = table.columns()
@@ -118,28 +133,40 @@ class Bootstrap:
         areas = {f"auc@{t}": resampled_auc(table.corner_px, t, per_pair) for t in table.auc_px}
         areas["maa"] = np.mean(list(areas.values()), axis=0)
         if table.has_extras:
-            areas |= {f"auc_dlt@{t}": resampled_auc(table.dlt_corner_px, t, per_pair) for t in table.auc_px}
+            areas |= {
+                f"auc_dlt@{t}": resampled_auc(table.dlt_corner_px, t, per_pair)
+                for t in table.auc_px
+            }
         return {**found, **areas}
 
     def intervals(self, samples: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval | None]:
         """95 % interval of each number, or None where there is one sequence only."""
         if len(self.sequences) < 2:
             return dict.fromkeys(samples)
-        return {name: np.percentile(values, [2.5, 97.5]).tolist() for name, values in samples.items()}
+        return {
+            name: np.percentile(values, [2.5, 97.5]).tolist() for name, values in samples.items()
+        }
 
     def differences(
-        self, samples: Mapping[str, NDArray[np.float64]], reference: Mapping[str, NDArray[np.float64]]
+        self,
+        samples: Mapping[str, NDArray[np.float64]],
+        reference: Mapping[str, NDArray[np.float64]],
     ) -> dict[str, Interval | None]:
         """Interval of `samples - reference`, resample by resample."""
-        return self.intervals({name: samples[name] - reference[name] for name in samples if name in reference})
+        return self.intervals(
+            {name: samples[name] - reference[name] for name in samples if name in reference}
+        )
 
 
-def resampled_auc(errors: NDArray[np.float64], limit: float, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+def resampled_auc(
+    errors: NDArray[np.float64], limit: float, weights: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """`geometry.auc` up to one limit for many resamples at once: (B,).
 
-    errors: (P,). weights: (B, P), how often each resample holds each error. The trapezoids of the accuracy curve add up to
-    the area under its steps, the mean of limit - error over errors below it, plus half a step's height times the last such
-    error: the first trapezoid at each error is half a step taller than the stair below it, and their widths telescope.
+    errors: (P,). weights: (B, P), how often each resample holds each error. The trapezoids of the
+    accuracy curve add up to the area under its steps, the mean of limit - error over errors below
+    it, plus half a step's height times the last such error: the first trapezoid at each error is
+    half a step taller than the stair below it, and their widths telescope.
     """
     below = np.flatnonzero(errors < limit)
     counts = np.maximum(weights.sum(1), 1)

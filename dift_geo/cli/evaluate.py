@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dift_geo.cli.flags import SKIPPED_SOME, add_extractor_flags, add_match_flags, command
+from dift_geo.errors import InputError
 
 __all__ = ["add_evaluate"]
 
@@ -25,31 +26,107 @@ def add_evaluate(commands: Any) -> None:
         "HPatches-layout folders -> tables, JSON, pictures",
         "dift-geo evaluate hpatches/ out/ --protocol gluefactory --method tiny --method rootsift:descriptor=rootsift",
     )
-    parser.add_argument("dataset", type=Path, nargs="?", help="folder of sequences: images 1 to 6 and H_1_2 to H_1_6")
-    parser.add_argument("out", type=Path, nargs="?", help="gets results.json, results.md, pairs.csv, pictures/, cache/")
-    parser.add_argument("--protocol", choices=tuple(PROTOCOLS), default="dift", help="whose definitions")
+    parser.add_argument(
+        "dataset",
+        type=Path,
+        nargs="?",
+        help="folder of sequences: images 1 to 6 and H_1_2 to H_1_6",
+    )
+    parser.add_argument(
+        "out",
+        type=Path,
+        nargs="?",
+        help="gets results.json, results.md, pairs.csv, pictures/, cache/",
+    )
+    parser.add_argument(
+        "--protocol", choices=tuple(PROTOCOLS), default="dift", help="whose definitions"
+    )
     add_extractor_flags(parser)
     parser.set_defaults(size=None, max_keypoints=None, command_line="")
     add_match_flags(parser)
-    rows = parser.add_argument_group("rows of the tables (default: one method, from the flags above)")
-    rows.add_argument("--method", action="append", default=[], metavar="NAME[:FLAG=VALUE,...]", help="flags above, but for one")
-    rows.add_argument("--features", action="append", default=[], metavar="NAME=PATH", help="DIFT's npz files or hloc's HDF5")
-    rows.add_argument("--matches", action="append", default=[], metavar="NAME=FILE", help="hloc's, for features of that NAME")
-    rows.add_argument("--metric", choices=("cosine", "l2"), default="cosine", help="to match foreign features by")
-    rows.add_argument("--keypoints", type=Path, metavar="DIR", help="describe at SEQUENCE-K.kp files, detect nothing")
-    rows.add_argument("--cached", action="store_true", help="score the stores of the last run into OUT again, load no network")
+    rows = parser.add_argument_group(
+        "rows of the tables (default: one method, from the flags above)"
+    )
+    rows.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        metavar="NAME[:FLAG=VALUE,...]",
+        help="flags above, but for one",
+    )
+    rows.add_argument(
+        "--features",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="DIFT's npz files or hloc's HDF5",
+    )
+    rows.add_argument(
+        "--matches",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="hloc's, for features of that NAME",
+    )
+    rows.add_argument(
+        "--metric", choices=("cosine", "l2"), default="cosine", help="to match foreign features by"
+    )
+    rows.add_argument(
+        "--keypoints",
+        type=Path,
+        metavar="DIR",
+        help="describe at SEQUENCE-K.kp files, detect nothing",
+    )
+    rows.add_argument(
+        "--cached",
+        action="store_true",
+        help="score the stores of the last run into OUT again, load no network",
+    )
     scoring = parser.add_argument_group("scoring")
     scoring.add_argument("--estimator", choices=get_args(Estimator), help="default: the protocol's")
-    scoring.add_argument("--max-error", type=_pixels_or_best, metavar="PX", help="inlier threshold, or best of 0.5 to 3")
-    scoring.add_argument("--sequences", nargs="+", metavar="NAME", help="only these; patterns like 'v_*' work")
-    scoring.add_argument("--include-large", action="store_true", help="also the eight sequences that protocols leave out")
-    scoring.add_argument("--group", action="append", default=[], metavar="NAME=SEQ,SEQ", help="a table for these sequences")
-    scoring.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples behind the intervals")
-    scoring.add_argument("--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method")
-    scoring.add_argument("--cache", type=Path, metavar="DIR", help="feature and match stores; default OUT/cache")
-    scoring.add_argument("--compare", nargs="+", type=Path, metavar="OUT", help="finished runs side by side, nothing else")
-    scoring.add_argument("--download", nargs="?", const="", metavar="URL", help="fetch HPatches into DATASET first")
-    scoring.add_argument("--sha256", metavar="HEX", help="checksum of the download, if the server names none")
+    scoring.add_argument(
+        "--max-error",
+        type=_pixels_or_best,
+        metavar="PX",
+        help="inlier threshold, or best of 0.5 to 3",
+    )
+    scoring.add_argument(
+        "--sequences", nargs="+", metavar="NAME", help="only these; patterns like 'v_*' work"
+    )
+    scoring.add_argument(
+        "--include-large",
+        action="store_true",
+        help="also the eight sequences that protocols leave out",
+    )
+    scoring.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="NAME=SEQ,SEQ",
+        help="a table for these sequences",
+    )
+    scoring.add_argument(
+        "--bootstrap", type=int, default=1000, metavar="N", help="resamples behind the intervals"
+    )
+    scoring.add_argument(
+        "--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method"
+    )
+    scoring.add_argument(
+        "--cache", type=Path, metavar="DIR", help="feature and match stores; default OUT/cache"
+    )
+    scoring.add_argument(
+        "--compare",
+        nargs="+",
+        type=Path,
+        metavar="OUT",
+        help="finished runs side by side, nothing else",
+    )
+    scoring.add_argument(
+        "--download", nargs="?", const="", metavar="URL", help="fetch HPatches into DATASET first"
+    )
+    scoring.add_argument(
+        "--sha256", metavar="HEX", help="checksum of the download, if the server names none"
+    )
 
 
 def _pixels_or_best(text: str) -> Any:
@@ -63,7 +140,7 @@ def _evaluate(
     if compare:
         return _compare(compare, dataset)
     if dataset is None or (out is None and download is None):
-        raise ValueError("evaluate needs DATASET and OUT (or --compare OUT OUT)")
+        raise InputError("evaluate needs DATASET and OUT (or --compare OUT OUT)")
     if download is not None:
         from dift_geo.benchmark.homography.download import (
             HPATCHES_URL,
@@ -72,7 +149,11 @@ def _evaluate(
         )
 
         large = options["include_large"]
-        print(download_hpatches(dataset, url=download or HPATCHES_URL, sha256=sha256, include_large=large))
+        print(
+            download_hpatches(
+                dataset, url=download or HPATCHES_URL, sha256=sha256, include_large=large
+            )
+        )
         missing = missing_files(dataset, large)
         if missing:
             print(f"{len(missing)} sequences are incomplete:")
@@ -107,12 +188,18 @@ def _evaluate_methods(
     if cached:
         rows += stored_methods(out)
     elif method or not features:
-        rows += [method_from_words(words, flags, keypoints) for words in method or [_name_of(flags)]]
+        rows += [
+            method_from_words(words, flags, keypoints) for words in method or [_name_of(flags)]
+        ]
     for name, path in (_named(text) for text in features):
         file = given.pop(name, None)
-        rows.append(ForeignMethod(name, Path(path), None if file is None else Path(file), metric, flags["ratio"]))
+        rows.append(
+            ForeignMethod(
+                name, Path(path), None if file is None else Path(file), metric, flags["ratio"]
+            )
+        )
     if given:
-        raise ValueError(f"--matches names {', '.join(given)}, which no --features names")
+        raise InputError(f"--matches names {', '.join(given)}, which no --features names")
     groups = {name: value.split(",") for name, value in (_named(text) for text in group)}
     report = evaluate(
         benchmark, out, rows, chosen, cache=cache, groups=groups, seed=flags["seed"], draws=bootstrap, pictures=pictures,
@@ -127,12 +214,14 @@ def _evaluate_methods(
 def _named(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not name or not sign or not value:
-        raise ValueError(f"got {text!r}, expected NAME=VALUE")
+        raise InputError(f"got {text!r}, expected NAME=VALUE")
     return name, value
 
 
 def _name_of(flags: dict[str, Any]) -> str:
-    """What to call the one method that the flags describe: tiny, tiny-dense, rootsift, tiny+rootsift."""
+    """What to call the one method that the flags describe: tiny, tiny-dense, rootsift,
+    tiny+rootsift.
+    """
     backend = Path(flags["backend"]).name + (f"-{flags['reading']}" if flags["reading"] else "")
     return str(flags["descriptor"]).replace("dift", backend)
 

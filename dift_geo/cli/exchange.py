@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dift_geo.cli.flags import command
+from dift_geo.errors import InputError
 
 __all__ = ["add_export", "add_import"]
 
@@ -22,7 +23,11 @@ def add_import(commands: Any) -> None:
         "dift-geo import database.db features.h5 --matches matches.h5",
     )
     parser.add_argument("database", type=Path)
-    parser.add_argument("features", type=Path, help="gets COLMAP's keypoints and descriptors as hloc-compatible HDF5")
+    parser.add_argument(
+        "features",
+        type=Path,
+        help="gets COLMAP's keypoints and descriptors as hloc-compatible HDF5",
+    )
     parser.add_argument("--matches", type=Path, metavar="FILE", help="also gets COLMAP's matches")
 
 
@@ -44,29 +49,54 @@ def add_export(commands: Any) -> None:
     parser.add_argument("features", type=Path, help="ours or hloc's")
     parser.add_argument("pairs", type=Path)
     parser.add_argument("matches", type=Path, help="ours or hloc's")
-    parser.add_argument("--database", type=Path, metavar="FILE", help="new, or one that has the features' keypoints")
-    parser.add_argument("--images", type=Path, metavar="FOLDER", help="the photos; needed for a new database")
-    parser.add_argument("--text", type=Path, metavar="FOLDER", help="files for COLMAP's feature_importer and matches_importer")
-    parser.add_argument("--verified", action="store_true", help="declare the matches verified: COLMAP will not check them")
-    parser.add_argument("--camera-mode", choices=("auto", "single", "per-folder", "per-image"), default="auto")
-    parser.add_argument("--camera-model", default="SIMPLE_RADIAL", metavar="MODEL", help="a COLMAP camera model")
+    parser.add_argument(
+        "--database", type=Path, metavar="FILE", help="new, or one that has the features' keypoints"
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="the photos; needed for a new database"
+    )
+    parser.add_argument(
+        "--text",
+        type=Path,
+        metavar="FOLDER",
+        help="files for COLMAP's feature_importer and matches_importer",
+    )
+    parser.add_argument(
+        "--verified",
+        action="store_true",
+        help="declare the matches verified: COLMAP will not check them",
+    )
+    parser.add_argument(
+        "--camera-mode", choices=("auto", "single", "per-folder", "per-image"), default="auto"
+    )
+    parser.add_argument(
+        "--camera-model", default="SIMPLE_RADIAL", metavar="MODEL", help="a COLMAP camera model"
+    )
 
 
 def _export(
-    features: Path, pairs: Path, matches: Path, database: Path | None, images: Path | None, text: Path | None, **options: Any
+    features: Path,
+    pairs: Path,
+    matches: Path,
+    database: Path | None,
+    images: Path | None,
+    text: Path | None,
+    **options: Any,
 ) -> None:
     from dift_geo.colmap.exchange import export_database, export_text
     from dift_geo.pairs.lists import read_pairs
     from dift_geo.store.features import FeatureStore
 
     if database is None and text is None:
-        raise ValueError("nowhere to export to; give --database FILE or --text FOLDER")
+        raise InputError("nowhere to export to; give --database FILE or --text FOLDER")
     if database is not None and images is None and not database.is_file():
-        raise ValueError(f"{database} is a new database; give --images FOLDER for its cameras")
+        raise InputError(f"{database} is a new database; give --images FOLDER for its cameras")
     with FeatureStore(features) as store:
         chosen = read_pairs(pairs, list(store))
     if database is not None:
         export_database(database, images or "", features, chosen, matches, **options)
     if text is not None:
         export_text(text, features, chosen, matches)
-    print(f"{len(chosen)} pairs -> {', '.join(str(target) for target in (database, text) if target)}")
+    print(
+        f"{len(chosen)} pairs -> {', '.join(str(target) for target in (database, text) if target)}"
+    )

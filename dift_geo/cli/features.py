@@ -12,6 +12,7 @@ from dift_geo.cli.flags import (
     report_skipped,
     take_extractor,
 )
+from dift_geo.errors import InputError
 
 __all__ = ["add_extract", "add_match", "add_pairs"]
 
@@ -20,7 +21,13 @@ __all__ = ["add_extract", "add_match", "add_pairs"]
 
 
 def add_extract(commands: Any) -> None:
-    parser = command(commands, "extract", _extract, "photos -> features store", "dift-geo extract photos/ features.h5")
+    parser = command(
+        commands,
+        "extract",
+        _extract,
+        "photos -> features store",
+        "dift-geo extract photos/ features.h5",
+    )
     parser.add_argument("images", type=Path)
     parser.add_argument("features", type=Path, help="hloc-compatible HDF5")
     add_extractor_flags(parser)
@@ -33,22 +40,33 @@ def _extract(images: Path, features: Path, strict: bool, **options: Any) -> int:
 
     names = list_images(images)
     if not names:
-        raise ValueError(f"{images} holds no images")
+        raise InputError(f"{images} holds no images")
     skipped = extract_images(images, names, take_extractor(options), features, strict=strict)
     if len(skipped) == len(names):
-        raise ValueError(f"none of the {len(names)} images in {images} can be read")
+        raise InputError(f"none of the {len(names)} images in {images} can be read")
     print(f"{len(names) - len(skipped)} images -> {features}")
     return report_skipped(skipped)
 
 
 def add_pairs(commands: Any) -> None:
     parser = command(
-        commands, "pairs", _pairs, "features store -> pairs file", "dift-geo pairs features.h5 pairs.txt --pairs sequential"
+        commands,
+        "pairs",
+        _pairs,
+        "features store -> pairs file",
+        "dift-geo pairs features.h5 pairs.txt --pairs sequential",
     )
     parser.add_argument("features", type=Path, help="a features store, or a folder of images")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--pairs", default="exhaustive", metavar="HOW", help="exhaustive, sequential or a pairs file to check")
-    parser.add_argument("--overlap", type=int, default=10, metavar="N", help="images ahead, with --pairs sequential")
+    parser.add_argument(
+        "--pairs",
+        default="exhaustive",
+        metavar="HOW",
+        help="exhaustive, sequential or a pairs file to check",
+    )
+    parser.add_argument(
+        "--overlap", type=int, default=10, metavar="N", help="images ahead, with --pairs sequential"
+    )
 
 
 def _pairs(features: Path, out: Path, pairs: str, overlap: int) -> None:
@@ -65,7 +83,11 @@ def _pairs(features: Path, out: Path, pairs: str, overlap: int) -> None:
 
 def add_match(commands: Any) -> None:
     parser = command(
-        commands, "match", _match, "features + pairs -> matches store", "dift-geo match features.h5 pairs.txt matches.h5"
+        commands,
+        "match",
+        _match,
+        "features + pairs -> matches store",
+        "dift-geo match features.h5 pairs.txt matches.h5",
     )
     parser.add_argument("features", type=Path, help="ours or hloc's")
     parser.add_argument("pairs", type=Path)

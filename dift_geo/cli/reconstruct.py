@@ -13,6 +13,7 @@ from dift_geo.cli.flags import (
     report_skipped,
     take_extractor,
 )
+from dift_geo.errors import InputError
 
 __all__ = ["add_reconstruct"]
 
@@ -29,22 +30,56 @@ def add_reconstruct(commands: Any) -> None:
         "dift-geo reconstruct photos/ out/",
     )
     parser.add_argument("images", type=Path, help="folder of photos, read recursively")
-    parser.add_argument("out", type=Path, help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json")
+    parser.add_argument(
+        "out",
+        type=Path,
+        help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json",
+    )
     add_extractor_flags(parser)
     add_match_flags(parser, ratio=0.95)
-    parser.add_argument("--features", type=Path, metavar="FILE", help="made before, ours or hloc's: nothing is extracted")
-    parser.add_argument("--matches", type=Path, metavar="FILE", help="made before, of --features: nothing is matched")
-    parser.add_argument("--pairs", metavar="HOW", help="exhaustive (or what --matches holds), sequential or a pairs file")
-    parser.add_argument("--overlap", type=int, default=10, metavar="N", help="images ahead, with --pairs sequential")
-    parser.add_argument("--camera-mode", choices=("auto", "single", "per-folder", "per-image"), default="auto")
-    parser.add_argument("--camera-model", default="SIMPLE_RADIAL", metavar="MODEL", help="a COLMAP camera model")
-    parser.add_argument("--intrinsics", type=Path, metavar="FILE", help="known cameras: lines `IMAGE_NAME|* MODEL PARAMS...`")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        metavar="FILE",
+        help="made before, ours or hloc's: nothing is extracted",
+    )
+    parser.add_argument(
+        "--matches",
+        type=Path,
+        metavar="FILE",
+        help="made before, of --features: nothing is matched",
+    )
+    parser.add_argument(
+        "--pairs",
+        metavar="HOW",
+        help="exhaustive (or what --matches holds), sequential or a pairs file",
+    )
+    parser.add_argument(
+        "--overlap", type=int, default=10, metavar="N", help="images ahead, with --pairs sequential"
+    )
+    parser.add_argument(
+        "--camera-mode", choices=("auto", "single", "per-folder", "per-image"), default="auto"
+    )
+    parser.add_argument(
+        "--camera-model", default="SIMPLE_RADIAL", metavar="MODEL", help="a COLMAP camera model"
+    )
+    parser.add_argument(
+        "--intrinsics",
+        type=Path,
+        metavar="FILE",
+        help="known cameras: lines `IMAGE_NAME|* MODEL PARAMS...`",
+    )
     parser.add_argument("--mapper", choices=("incremental", "global"), default="incremental")
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
 
 
 def _reconstruct(
-    images: Path, out: Path, intrinsics: Path | None, features: Path | None, matches: Path | None, **options: Any
+    images: Path,
+    out: Path,
+    intrinsics: Path | None,
+    features: Path | None,
+    matches: Path | None,
+    **options: Any,
 ) -> int:
     from dift_geo.colmap.cameras import read_intrinsics
     from dift_geo.sfm import reconstruct, reconstruct_from_files
@@ -55,7 +90,9 @@ def _reconstruct(
         kept = {name: value for name, value in options.items() if name not in unused}
         result = reconstruct_from_files(images, out, features, matches, **kept)
     elif matches is not None:
-        raise ValueError("--matches needs --features: matches are indices into the features they were made of")
+        raise InputError(
+            "--matches needs --features: matches are indices into the features they were made of"
+        )
     else:
         options["pairs"] = options["pairs"] or "exhaustive"
         result = reconstruct(images, out, take_extractor(options), **options)

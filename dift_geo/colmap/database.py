@@ -14,6 +14,7 @@ from typing import Any, get_args
 import numpy as np
 
 from dift_geo.colmap.cameras import CameraMode, Intrinsics
+from dift_geo.errors import InputError, NoAnswerError
 from dift_geo.pairs.lists import write_pairs
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
@@ -32,26 +33,37 @@ def build_database(
     camera_model: str = "SIMPLE_RADIAL",
     intrinsics: Intrinsics | None = None,
 ) -> dict[str, int]:
-    """Create a COLMAP database with cameras and images, replacing what is at `path`; returns image ids by name.
+    """Create a COLMAP database with cameras and images, replacing what is at `path`; returns image
+    ids by name.
 
-    camera_mode: `auto` shares one camera among images of one folder with equal size and EXIF focal length; `single` and
-    `per-folder` share one as far as sizes allow (COLMAP would drop images of another size without a word); `per-image`
-    shares none. intrinsics: from `read_intrinsics`; such cameras start from the given parameters.
+    camera_mode: `auto` shares one camera among images of one folder with equal size and EXIF focal
+    length; `single` and `per-folder` share one as far as sizes allow (COLMAP would drop images of
+    another size without a word); `per-image` shares none. intrinsics: from `read_intrinsics`; such
+    cameras start from the given parameters.
     """
     import pycolmap
 
     if camera_mode not in get_args(CameraMode):
-        raise ValueError(f"camera_mode is {camera_mode!r}, expected one of {', '.join(get_args(CameraMode))}")
+        raise InputError(
+            f"camera_mode is {camera_mode!r}, expected one of {', '.join(get_args(CameraMode))}"
+        )
     Path(path).unlink(missing_ok=True)
     groups: dict[Any, list[str]] = {}
     options: dict[Any, Any] = {}
     for name in names:
-        model, params = (intrinsics or {}).get(name) or (intrinsics or {}).get("*") or (camera_model, [])
-        reader = pycolmap.ImageReaderOptions(camera_model=model, camera_params=",".join(map(repr, params)))
+        model, params = (
+            (intrinsics or {}).get(name) or (intrinsics or {}).get("*") or (camera_model, [])
+        )
+        reader = pycolmap.ImageReaderOptions(
+            camera_model=model, camera_params=",".join(map(repr, params))
+        )
         camera = pycolmap.infer_camera_from_image(str(Path(images) / name), reader)
         folder = name.rpartition("/")[0]
         shared = {
-            "auto": (folder, *([round(camera.mean_focal_length(), 1)] if camera.has_prior_focal_length else [])),
+            "auto": (
+                folder,
+                *([round(camera.mean_focal_length(), 1)] if camera.has_prior_focal_length else []),
+            ),
             "single": (),
             "per-folder": (folder,),
             "per-image": (name,),
@@ -60,17 +72,23 @@ def build_database(
         groups.setdefault(key, []).append(name)
         options[key] = reader
     if camera_mode == "single" and len(groups) > 1:
-        logger.warning("images differ in size or intrinsics: %d cameras instead of a single one", len(groups))
+        logger.warning(
+            "images differ in size or intrinsics: %d cameras instead of a single one", len(groups)
+        )
     with pycolmap.Database.open(str(path)):
         pass
     for key, group in groups.items():
         mode = pycolmap.CameraMode.SINGLE
-        pycolmap.import_images(str(path), str(images), mode, image_names=group, options=options[key])
+        pycolmap.import_images(
+            str(path), str(images), mode, image_names=group, options=options[key]
+        )
     with pycolmap.Database.open(str(path)) as database:
         ids = {image.name: image.image_id for image in database.read_all_images()}
     missing = set(names) - set(ids)
     if missing:
-        raise RuntimeError(f"COLMAP did not take {len(missing)} of {len(names)} images, first {min(missing)!r}")
+        raise NoAnswerError(
+            f"COLMAP did not take {len(missing)} of {len(names)} images, first {min(missing)!r}"
+        )
     return ids
 
 
@@ -93,8 +111,8 @@ def import_matches(
 ) -> list[int]:
     """Write matches of every pair into the database; returns their counts.
 
-    verified: also declare them geometrically verified, with an explicit configuration: COLMAP 4 skips pairs whose
-    configuration is UNDEFINED without a word.
+    verified: also declare them geometrically verified, with an explicit configuration: COLMAP 4
+    skips pairs whose configuration is UNDEFINED without a word.
     """
     import pycolmap
 
@@ -115,7 +133,9 @@ def import_matches(
 def verify_database(
     path: str | Path, pairs: Sequence[tuple[str, str]], *, max_error_px: float = 4.0, seed: int = 0
 ) -> list[int]:
-    """Verify pairs geometrically in place (COLMAP's two-view estimation); returns inlier counts, 0 where it failed."""
+    """Verify pairs geometrically in place (COLMAP's two-view estimation); returns inlier counts, 0
+    where it failed.
+    """
     import pycolmap
 
     path = Path(path)
@@ -131,14 +151,18 @@ def verify_database(
     with pycolmap.Database.open(str(path)) as database:
         geometries = [(ids[a], ids[b]) for a, b in pairs]
         return [
-            len(database.read_two_view_geometry(a, b).inlier_matches) if database.exists_two_view_geometry(a, b) else 0
+            len(database.read_two_view_geometry(a, b).inlier_matches)
+            if database.exists_two_view_geometry(a, b)
+            else 0
             for a, b in geometries
         ]
 
 
 @contextmanager
 def _numbered_images(path: Path) -> Iterator[dict[str, int]]:
-    """Image ids by name, while the images are named by their ids: COLMAP's pair files cannot hold names with spaces."""
+    """Image ids by name, while the images are named by their ids: COLMAP's pair files cannot hold
+    names with spaces.
+    """
     import pycolmap
 
     with pycolmap.Database.open(str(path)) as database:

@@ -1,7 +1,8 @@
-"""Where was this photo taken? A map from photos of known pose, and the pose of another by 2D-3D matches.
+"""Where was this photo taken? A map from photos of known pose, and the pose of another by 2D-3D
+matches.
 
-Features and matches come from stores, triangulation and the absolute pose from pycolmap. Poses are `cam_from_world`
-(3, 4), in the units of the known ones. Runs no network.
+Features and matches come from stores, triangulation and the absolute pose from pycolmap. Poses are
+`cam_from_world` (3, 4), in the units of the known ones. Runs no network.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from dift_geo.colmap.cameras import KnownCamera
 from dift_geo.colmap.database import import_features, import_matches, quiet, verify_database
+from dift_geo.errors import InputError, NoAnswerError
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 
@@ -39,7 +41,9 @@ HALF_PIXEL = np.float32(0.5)  # from our frame to COLMAP's
 
 @dataclass(frozen=True)
 class Map:
-    """points: (P, 3) float64. rows: by image name, for each of its keypoints the index into `points`, -1 for none."""
+    """points: (P, 3) float64. rows: by image name, for each of its keypoints the index into
+    `points`, -1 for none.
+    """
 
     points: NDArray[np.float64]
     rows: Mapping[str, NDArray[np.int64]]
@@ -47,7 +51,9 @@ class Map:
 
 @dataclass(frozen=True)
 class Localized:
-    """cam_from_world: (3, 4). correspondences: 2D-3D matches given. inliers: of them, those that the pose explains."""
+    """cam_from_world: (3, 4). correspondences: 2D-3D matches given. inliers: of them, those that
+    the pose explains.
+    """
 
     cam_from_world: NDArray[np.float64]
     correspondences: int
@@ -62,9 +68,11 @@ def build_verified_database(
     *,
     seed: int = 0,
 ) -> None:
-    """A COLMAP database of the photos in `cameras` with every stored match between them, verified by COLMAP.
+    """A COLMAP database of the photos in `cameras` with every stored match between them, verified
+    by COLMAP.
 
-    Replaces what is at `path`. The photos that a map will be made of and those to be placed on it may both be in.
+    Replaces what is at `path`. The photos that a map will be made of and those to be placed on it
+    may both be in.
     """
     import pycolmap
 
@@ -86,16 +94,20 @@ def build_verified_database(
     verify_database(path, pairs, seed=seed)
 
 
-def triangulate_map(database: str | Path, cameras: Mapping[str, KnownCamera], *, seed: int = 0) -> Map:
-    """Points that at least two photos of `cameras` see, by the verified matches of a database from above.
+def triangulate_map(
+    database: str | Path, cameras: Mapping[str, KnownCamera], *, seed: int = 0
+) -> Map:
+    """Points that at least two photos of `cameras` see, by the verified matches of a database from
+    above.
 
-    Photos of the database that are not in `cameras` take no part: their matches are removed first, in a copy, because
-    COLMAP would link two photos through a third. Raises RuntimeError when no point comes out.
+    Photos of the database that are not in `cameras` take no part: their matches are removed first,
+    in a copy, because COLMAP would link two photos through a third. Raises RuntimeError when no
+    point comes out.
     """
     import pycolmap
 
     if len(cameras) < 2:
-        raise ValueError(f"{len(cameras)} photo of known pose, expected at least 2 for a map")
+        raise InputError(f"{len(cameras)} photo of known pose, expected at least 2 for a map")
     with TemporaryDirectory() as folder:
         copy = Path(shutil.copy(database, Path(folder) / "map.db"))
         with pycolmap.Database.open(str(copy)) as opened:
@@ -110,9 +122,13 @@ def triangulate_map(database: str | Path, cameras: Mapping[str, KnownCamera], *,
         options.triangulation.ignore_two_view_tracks = False  # a map of two photos has no others
         with quiet():
             reference = known_reconstruction(cameras, ids)
-            model = pycolmap.triangulate_points(reference, str(copy), folder, folder, options=options)
+            model = pycolmap.triangulate_points(
+                reference, str(copy), folder, folder, options=options
+            )
     if not model.num_points3D():
-        raise RuntimeError(f"no point is seen from two of the {len(cameras)} known photos: they overlap too little")
+        raise NoAnswerError(
+            f"no point is seen from two of the {len(cameras)} known photos: they overlap too little"
+        )
     return _map(model, counts)
 
 
@@ -126,10 +142,11 @@ def localize(
     max_error_px: float = 12.0,
     seed: int = 0,
 ) -> Localized | None:
-    """The pose of the photo `name` from its matches with the photos of the map, or None when they give no pose.
+    """The pose of the photo `name` from its matches with the photos of the map, or None when they
+    give no pose.
 
-    Of `camera` only size and K are used. max_error_px: RANSAC's inlier threshold in the photo (pycolmap's default, and
-    hloc's); the pose is then refined on the inliers.
+    Of `camera` only size and K are used. max_error_px: RANSAC's inlier threshold in the photo
+    (pycolmap's default, and hloc's); the pose is then refined on the inliers.
     """
     import pycolmap
 
@@ -141,17 +158,23 @@ def localize(
             if (name, other) in matches
             for pairs in [matches[name, other].pairs]
         ]
-    links = np.unique(np.concatenate([np.zeros((0, 2), np.int64), *found]), axis=0)  # (keypoint, point), each once
+    # (keypoint, point), each once
+    links = np.unique(np.concatenate([np.zeros((0, 2), np.int64), *found]), axis=0)
     links = links[links[:, 1] >= 0]
     options = pycolmap.AbsolutePoseEstimationOptions()
     options.ransac.max_error, options.ransac.random_seed = max_error_px, seed
     with quiet():
         answer = pycolmap.estimate_and_refine_absolute_pose(
-            xy[links[:, 0]] + HALF_PIXEL, scene.points[links[:, 1]], colmap_camera(camera, 1), options
+            xy[links[:, 0]] + HALF_PIXEL,
+            scene.points[links[:, 1]],
+            colmap_camera(camera, 1),
+            options,
         )
     if answer is None:
         return None
-    return Localized(np.asarray(answer["cam_from_world"].matrix()), len(links), int(answer["num_inliers"]))
+    return Localized(
+        np.asarray(answer["cam_from_world"].matrix()), len(links), int(answer["num_inliers"])
+    )
 
 
 def ids_of(cameras: Mapping[str, KnownCamera]) -> dict[str, int]:
@@ -175,7 +198,14 @@ def colmap_camera(camera: KnownCamera, camera_id: int) -> Any:
 
     K, (w, h) = camera.K, camera.size_wh
     params = [K[0, 0], K[1, 1], K[0, 2] + 0.5, K[1, 2] + 0.5]
-    return pycolmap.Camera(model="PINHOLE", width=w, height=h, params=params, camera_id=camera_id, has_prior_focal_length=True)
+    return pycolmap.Camera(
+        model="PINHOLE",
+        width=w,
+        height=h,
+        params=params,
+        camera_id=camera_id,
+        has_prior_focal_length=True,
+    )
 
 
 def _map(model: Any, counts: Mapping[str, int]) -> Map:
@@ -191,5 +221,7 @@ def _map(model: Any, counts: Mapping[str, int]) -> Map:
 def leave_out_folds(names: Sequence[str], count: int) -> list[tuple[str, ...]]:
     """Every choice of `count` names, in order."""
     if not 1 <= count <= len(names) - 2:
-        raise ValueError(f"{count} of {len(names)} images left out, expected 1 to {len(names) - 2}: a map needs two")
+        raise InputError(
+            f"{count} of {len(names)} images left out, expected 1 to {len(names) - 2}: a map needs two"
+        )
     return list(combinations(names, count))

@@ -20,20 +20,25 @@ from dift_geo.colmap.database import (
     quiet,
     verify_database,
 )
+from dift_geo.errors import InputError, NoModelError
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 
-__all__ = ["MAX_REPROJECTION_PX", "MapperName", "NoModelError", "Reconstruction", "map_database", "reconstruct_from_stores"]
+__all__ = [
+    "MAX_REPROJECTION_PX",
+    "MapperName",
+    "Reconstruction",
+    "map_database",
+    "reconstruct_from_stores",
+]
 
 logger = logging.getLogger(__name__)
 MapperName = Literal["incremental", "global"]
 MAPPER_SEEDS = 8  # of the incremental mapper, at most
-SMALL = 30  # up to so many images a run takes seconds, and it is worth asking for the best model twice
-MAX_REPROJECTION_PX = 2.0  # observations beyond leave the model; COLMAP's own 4 lets in neighbours of the true keypoint
-
-
-class NoModelError(RuntimeError):
-    """COLMAP found no model; the message says how far the data went."""
+# up to so many images a run takes seconds, and it is worth asking for the best model twice
+SMALL = 30
+# observations beyond leave the model; COLMAP's own 4 lets in neighbours of the true keypoint
+MAX_REPROJECTION_PX = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,35 +51,46 @@ class Reconstruction:
 
 
 def map_database(
-    path: str | Path, images: str | Path, folder: str | Path, *, mapper: MapperName = "incremental", seed: int = 0
+    path: str | Path,
+    images: str | Path,
+    folder: str | Path,
+    *,
+    mapper: MapperName = "incremental",
+    seed: int = 0,
 ) -> list[Any]:
-    """Run COLMAP's mapper; models, most registered images first, then most points. Empty when it finds none.
+    """Run COLMAP's mapper; models, most registered images first, then most points. Empty when it
+    finds none.
 
-    The incremental mapper depends on the pair it starts from, and with it on its seed: on ten internet photos one seed gives
-    2 images, the next all 10. So small sets are mapped from one seed after the other until the best model has come twice, any
-    set is tried again where a model holds fewer than half of the images, and the best model counts. Where all that leaves
-    nothing, it tries once more keeping small models, with a narrow first pair, and with tracks of two views, which COLMAP 4
-    drops although they are all that two images have.
+    The incremental mapper depends on the pair it starts from, and with it on its seed: on ten
+    internet photos one seed gives 2 images, the next all 10. So small sets are mapped from one seed
+    after the other until the best model has come twice, any set is tried again where a model holds
+    fewer than half of the images, and the best model counts. Where all that leaves nothing, it
+    tries once more keeping small models, with a narrow first pair, and with tracks of two views,
+    which COLMAP 4 drops although they are all that two images have.
     """
     import pycolmap
 
     if mapper not in get_args(MapperName):
-        raise ValueError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
+        raise InputError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
     Path(folder).mkdir(parents=True, exist_ok=True)
     with pycolmap.Database.open(str(path)) as database:
         enough = database.num_images() / 2
-        wanted = 2 if database.num_images() <= SMALL else 1  # times that the best model should have come
+        # times that the best model should have come
+        wanted = 2 if database.num_images() <= SMALL else 1
         two_views = database.num_images() == 2
     attempts: list[Any]
     run: Any
     if mapper == "incremental":
-        attempts = [pycolmap.IncrementalPipelineOptions(random_seed=seed + i) for i in range(MAPPER_SEEDS)]
+        attempts = [
+            pycolmap.IncrementalPipelineOptions(random_seed=seed + i) for i in range(MAPPER_SEEDS)
+        ]
         attempts.append(pycolmap.IncrementalPipelineOptions(random_seed=seed, min_model_size=2))
         attempts[-1].triangulation.ignore_two_view_tracks = False
         attempts[-1].mapper.init_min_tri_angle = 1.0
         for options in attempts:
             options.mapper.filter_max_reproj_error = MAX_REPROJECTION_PX
-            if two_views:  # do not determine the cameras: refined, they drift off and take the pose along
+            # do not determine the cameras: refined, they drift off and take the pose along
+            if two_views:
                 options.ba_refine_focal_length = options.ba_refine_extra_params = False
         run = pycolmap.incremental_mapping
     else:
@@ -83,11 +99,18 @@ def map_database(
     usable: list[Any] = []
     for attempt, options in enumerate(attempts):
         times = sum(_size(model) == _size(usable[0]) for model in usable)
-        if usable and (attempt == MAPPER_SEEDS or (usable[0].num_reg_images() >= enough and times >= wanted)):
+        if usable and (
+            attempt == MAPPER_SEEDS or (usable[0].num_reg_images() >= enough and times >= wanted)
+        ):
             break
-        with quiet(pycolmap.logging.Level.FATAL):  # "failed to create any sparse model" is for the caller to say
+        # "failed to create any sparse model" is for the caller to say
+        with quiet(pycolmap.logging.Level.FATAL):
             models = run(str(path), str(images), str(folder), options)
-        usable += [model for model in models.values() if model.num_reg_images() >= 2 and model.num_points3D() > 0]
+        usable += [
+            model
+            for model in models.values()
+            if model.num_reg_images() >= 2 and model.num_points3D() > 0
+        ]
         usable.sort(key=_size, reverse=True)
     return usable
 
@@ -113,7 +136,8 @@ def reconstruct_from_stores(
 ) -> Reconstruction:
     """Stores -> `OUT/database.db` -> the best model in `OUT/sparse/`.
 
-    verify: off, matches are taken as verified. Raises NoModelError instead of leaving an empty model.
+    verify: off, matches are taken as verified. Raises NoModelError instead of leaving an empty
+    model.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -122,7 +146,14 @@ def reconstruct_from_stores(
     shutil.rmtree(out / "sparse", ignore_errors=True)  # an old model must not pass for a new one
     clock = time.monotonic()
     with quiet():
-        ids = build_database(database, images, names, camera_mode=camera_mode, camera_model=camera_model, intrinsics=intrinsics)
+        ids = build_database(
+            database,
+            images,
+            names,
+            camera_mode=camera_mode,
+            camera_model=camera_model,
+            intrinsics=intrinsics,
+        )
     with FeatureStore(features_path) as features, MatchStore(matches_path) as matches:
         import_features(database, ids, features)
         counts = import_matches(database, ids, pairs, matches, verified=not verify)
@@ -137,7 +168,10 @@ def reconstruct_from_stores(
         "matches_mean": round(float(np.mean(counts)), 1) if counts else 0.0,
         "inliers_mean": round(float(np.mean(inliers)), 1) if inliers else 0.0,
         "verified_pairs": int(np.count_nonzero(inliers)),
-        "seconds": {"verify": round(verified_at - clock, 2), "map": round(mapped_at - verified_at, 2)},
+        "seconds": {
+            "verify": round(verified_at - clock, 2),
+            "map": round(mapped_at - verified_at, 2),
+        },
     }
     if not models:
         raise NoModelError(

@@ -1,7 +1,8 @@
-"""The keypoints of a COLMAP database as a detector, so that DIFT describes what a project already has.
+"""The keypoints of a COLMAP database as a detector, so that DIFT describes what a project already
+has.
 
-COLMAP puts (0, 0) on the corner of the top-left pixel: its coordinates lose half a pixel here. Knows pycolmap's database;
-neither descriptors nor matches.
+COLMAP puts (0, 0) on the corner of the top-left pixel: its coordinates lose half a pixel here.
+Knows pycolmap's database; neither descriptors nor matches.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.errors import InputError, MissingFileError, MissingNameError
 from dift_geo.types import Keypoints
 
 __all__ = ["ColmapKeypoints", "HALF_PIXEL", "open_database"]
@@ -27,8 +29,9 @@ HALF_PIXEL = np.float32(0.5)
 class ColmapKeypoints:
     """The keypoints that a COLMAP database already has, as a detector.
 
-    A row stays a row, in number and order, so that matches of the described keypoints fit the database they came from.
-    Scale and orientation are those of COLMAP's affine shapes; keypoints without shape (two columns) have neither.
+    A row stays a row, in number and order, so that matches of the described keypoints fit the
+    database they came from. Scale and orientation are those of COLMAP's affine shapes; keypoints
+    without shape (two columns) have neither.
     """
 
     database: Path
@@ -48,21 +51,31 @@ class ColmapKeypoints:
         return {"name": self.name, "keypoints": digest.hexdigest()[:16]}
 
     def keypoints_of(self, name: str) -> Keypoints:
-        """Keypoints of one image, by its name in the database, in the frame of the original image. KeyError without it."""
+        """Keypoints of one image, by its name in the database, in the frame of the original image.
+        KeyError without it.
+        """
         if name not in self._ids:
-            raise KeyError(f"{name!r} is not in {self.database}; expected one of its {len(self._ids)} images")
+            raise MissingNameError(
+                f"{name!r} is not in {self.database}; expected one of its {len(self._ids)} images"
+            )
         with open_database(self.database) as database:
             image_id = self._ids[name]
             camera = database.read_camera(database.read_image(image_id).camera_id)
             return _keypoints(database.read_keypoints(image_id), (camera.width, camera.height))
 
     def detect_named(self, image: NDArray[np.uint8], name: str) -> Keypoints:
-        """Keypoints of the image called `name`, in the frame of (H, W, 3) uint8 RGB, which may be a resized copy of it."""
+        """Keypoints of the image called `name`, in the frame of (H, W, 3) uint8 RGB, which may be a
+        resized copy of it.
+        """
         return self.keypoints_of(name).resized_to((image.shape[1], image.shape[0]))
 
     def detect(self, image: NDArray[np.uint8]) -> Keypoints:
-        """Pixels do not say which image of the database they are: raises TypeError; see `detect_named`."""
-        raise TypeError("keypoints of a COLMAP database are found by image name: use detect_named(image, name)")
+        """Pixels do not say which image of the database they are: raises TypeError; see
+        `detect_named`.
+        """
+        raise TypeError(
+            "keypoints of a COLMAP database are found by image name: use detect_named(image, name)"
+        )
 
 
 def _keypoints(rows: NDArray[np.float32], size_wh: tuple[int, int]) -> Keypoints:
@@ -84,9 +97,11 @@ def open_database(path: str | Path) -> Iterator[Any]:
     import pycolmap
 
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no COLMAP database at {path}; expected the file `colmap feature_extractor` writes")
+        raise MissingFileError(
+            f"no COLMAP database at {path}; expected the file `colmap feature_extractor` writes"
+        )
     with Path(path).open("rb") as file:
         if file.read(15) != b"SQLite format 3":
-            raise ValueError(f"{path} is no COLMAP database; expected an SQLite file")
+            raise InputError(f"{path} is no COLMAP database; expected an SQLite file")
     with pycolmap.Database.open(str(path)) as database:
         yield database

@@ -1,6 +1,7 @@
 """What is asked of a detector and of a describer.
 
-A detector turns (H, W, 3) uint8 RGB into `Keypoints` in the frame of that image. Knows nothing of diffusion.
+A detector turns (H, W, 3) uint8 RGB into `Keypoints` in the frame of that image. Knows nothing of
+diffusion.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ class Detector(Protocol):
 
 
 class Describer(Protocol):
-    """Gives (N, D) float32 unit rows at keypoints; `Dift` and the detectors with descriptors of their own are such."""
+    """Gives (N, D) float32 unit rows at keypoints; `Dift` and the detectors with descriptors of
+    their own are such.
+    """
 
-    def describe(self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = ...) -> NDArray[np.float32]: ...
+    def describe(
+        self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = ...
+    ) -> NDArray[np.float32]: ...
 
     def recipe(self) -> dict[str, Any]: ...

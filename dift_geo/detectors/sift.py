@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.errors import InputError
 from dift_geo.types import Keypoints
 
 __all__ = ["Sift"]
@@ -16,11 +17,13 @@ __all__ = ["Sift"]
 
 @dataclass(frozen=True)
 class Sift:
-    """SIFT keypoints (Lowe 2004) by OpenCV, with RootSIFT descriptors (Arandjelovic and Zisserman 2012).
+    """SIFT keypoints (Lowe 2004) by OpenCV, with RootSIFT descriptors (Arandjelovic and Zisserman
+    2012).
 
-    max_keypoints: the strongest responses kept, orientations counted. max_orientations: keypoints kept at one
-    location and scale, which differ in angle only (Lowe finds a second peak at about 15 % of locations).
-    contrast_threshold, edge_threshold, octave_layers: OpenCV's parameters of the same meaning.
+    max_keypoints: the strongest responses kept, orientations counted. max_orientations: keypoints
+    kept at one location and scale, which differ in angle only (Lowe finds a second peak at about 15
+    % of locations). contrast_threshold, edge_threshold, octave_layers: OpenCV's parameters of the
+    same meaning.
     """
 
     max_keypoints: int = 2048
@@ -34,7 +37,7 @@ class Sift:
     def __post_init__(self) -> None:
         for field in ("max_keypoints", "max_orientations", "octave_layers"):
             if getattr(self, field) < 1:
-                raise ValueError(f"Sift.{field} is {getattr(self, field)}, expected at least 1")
+                raise InputError(f"Sift.{field} is {getattr(self, field)}, expected at least 1")
 
     def recipe(self) -> dict[str, Any]:
         """What determines the keypoints, for the store."""
@@ -45,7 +48,12 @@ class Sift:
     def _opencv(self) -> cv2.SIFT:
         # Precise: OpenCV's default puts every keypoint a quarter pixel too far right and down.
         return cv2.SIFT.create(
-            0, self.octave_layers, self.contrast_threshold, self.edge_threshold, self.sigma, enable_precise_upscale=True
+            0,
+            self.octave_layers,
+            self.contrast_threshold,
+            self.edge_threshold,
+            self.sigma,
+            enable_precise_upscale=True,
         )
 
     def detect(self, image: NDArray[np.uint8]) -> Keypoints:
@@ -54,9 +62,12 @@ class Sift:
         rows = np.zeros((0, 5), np.float64)
         if min(h, w) >= 8:  # OpenCV's pyramid has no octave below that
             found = self._opencv().detect(_luma(image), None)
-            rows = np.array([(*k.pt, k.size, k.angle, k.response) for k in found], np.float64).reshape(-1, 5)
+            rows = np.array(
+                [(*k.pt, k.size, k.angle, k.response) for k in found], np.float64
+            ).reshape(-1, 5)
         x, y, size, angle, response = rows.T
-        order = np.lexsort((angle, size, x, y, -response))  # position breaks ties: the order never depends on OpenCV's
+        # position breaks ties: the order never depends on OpenCV's
+        order = np.lexsort((angle, size, x, y, -response))
         order = order[_rank_within(rows[order, :3]) < self.max_orientations][: self.max_keypoints]
         return Keypoints(
             rows[order, :2].astype(np.float32),
@@ -66,26 +77,41 @@ class Sift:
             np.deg2rad(angle[order]).astype(np.float32),
         )
 
-    def describe(self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = "") -> NDArray[np.float32]:
-        """RootSIFT of (H, W, 3) uint8 RGB at keypoints with scale and angle: (N, 128) float32, unit rows."""
+    def describe(
+        self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = ""
+    ) -> NDArray[np.float32]:
+        """RootSIFT of (H, W, 3) uint8 RGB at keypoints with scale and angle: (N, 128) float32, unit
+        rows.
+        """
         if keypoints.scale is None or keypoints.angle is None:
-            raise ValueError(f"RootSIFT needs keypoints with scale and angle; got none from the detector for {name!r}")
+            raise InputError(
+                f"RootSIFT needs keypoints with scale and angle; got none from the detector for {name!r}"
+            )
         if not len(keypoints):
             return np.zeros((0, 128), np.float32)
-        columns = zip(keypoints.xy.tolist(), keypoints.scale.tolist(), np.rad2deg(keypoints.angle).tolist())
-        points = [cv2.KeyPoint(xy[0], xy[1], 2 * scale, angle, 0, self._octave(scale)) for xy, scale, angle in columns]
-        # OpenCV builds its pyramid from the finest octave asked for; a keypoint of octave -1 always asks for the doubled
-        # image, so that a descriptor equals `detectAndCompute`'s and never depends on the other keypoints.
+        columns = zip(
+            keypoints.xy.tolist(), keypoints.scale.tolist(), np.rad2deg(keypoints.angle).tolist()
+        )
+        points = [
+            cv2.KeyPoint(xy[0], xy[1], 2 * scale, angle, 0, self._octave(scale))
+            for xy, scale, angle in columns
+        ]
+        # OpenCV builds its pyramid from the finest octave asked for; a keypoint of octave -1 always
+        # asks for the doubled image, so that a descriptor equals `detectAndCompute`'s and never
+        # depends on the other keypoints.
         points.append(cv2.KeyPoint(0, 0, self.sigma, 0, 0, self._octave(self.sigma / 2)))
         kept, sift = self._opencv().compute(_luma(image), points)
         assert len(kept) == len(points), "OpenCV dropped keypoints while describing"
         sift = sift[:-1]
-        return np.sqrt(sift / np.maximum(np.abs(sift).sum(1, keepdims=True), 1e-12)).astype(np.float32)
+        return np.sqrt(sift / np.maximum(np.abs(sift).sum(1, keepdims=True), 1e-12)).astype(
+            np.float32
+        )
 
     def _octave(self, scale: float) -> int:
         """OpenCV's packed octave and layer of a keypoint of this blob radius.
 
-        A refined layer l + xi lies in [1/2, layers + 1/2], an interval of one octave, so scale determines both.
+        A refined layer l + xi lies in [1/2, layers + 1/2], an interval of one octave, so scale
+        determines both.
         """
         position = np.log2(scale / self.sigma) * self.octave_layers  # layers above the base image
         octave = int(np.floor((position - 0.5) / self.octave_layers))

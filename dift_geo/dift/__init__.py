@@ -1,4 +1,6 @@
-"""DIFT: descriptors read out of a diffusion model ("Emergent Correspondence from Image Diffusion", NeurIPS 2023)."""
+"""DIFT: descriptors read out of a diffusion model ("Emergent Correspondence from Image Diffusion",
+NeurIPS 2023).
+"""
 
 from __future__ import annotations
 

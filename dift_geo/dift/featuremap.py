@@ -1,8 +1,9 @@
 """A feature map over a whole image, and the only call to `grid_sample` in the house.
 
-Descriptors half a cell off are the recurring bug of this field, so the grid convention lives here once:
-cell (i, j) of a (C, h, w) map covers an equal share of the image, borders aligned (`align_corners=False`).
-The paper's script reads elsewhere; `sample_as_published` repeats that, for comparison with its numbers only.
+Descriptors half a cell off are the recurring bug of this field, so the grid convention lives here
+once: cell (i, j) of a (C, h, w) map covers an equal share of the image, borders aligned
+(`align_corners=False`). The paper's script reads elsewhere; `sample_as_published` repeats that, for
+comparison with its numbers only.
 """
 
 from __future__ import annotations
@@ -12,41 +13,56 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from dift_geo.errors import InputError
+
 __all__ = ["FeatureMap"]
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """values: (C, h, w) grid that spans an image of `size_wh` pixels, whatever that image's own resolution."""
+    """values: (C, h, w) grid that spans an image of `size_wh` pixels, whatever that image's own
+    resolution.
+    """
 
     values: Tensor
     size_wh: tuple[int, int]
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3:
-            raise ValueError(f"FeatureMap.values has shape {tuple(self.values.shape)}, expected (C, h, w)")
+            raise InputError(
+                f"FeatureMap.values has shape {tuple(self.values.shape)}, expected (C, h, w)"
+            )
 
     def sample(self, xy: Tensor) -> Tensor:
-        """Bilinear reading at pixels (x, y): (N, 2) -> (N, C). Beyond the outermost cell centres the border repeats.
+        """Bilinear reading at pixels (x, y): (N, 2) -> (N, C). Beyond the outermost cell centres
+        the border repeats.
 
         Exact on a map that is linear in x and y, wherever the four cells around a point exist.
         """
         if xy.ndim != 2 or xy.shape[1] != 2:
-            raise ValueError(f"xy has shape {tuple(xy.shape)}, expected (N, 2)")
+            raise InputError(f"xy has shape {tuple(xy.shape)}, expected (N, 2)")
         grid = (2 * xy.to(self.values) + 1) / xy.new_tensor(self.size_wh).to(self.values) - 1
         return self.sample_grid(grid[None])[:, 0].T
 
     def sample_grid(self, grid: Tensor) -> Tensor:
-        """The same for whoever computes places faster by itself: (a, b, 2) from -1 to 1, border to border -> (C, a, b)."""
-        return F.grid_sample(self.values[None], grid[None], padding_mode="border", align_corners=False)[0]
+        """The same for whoever computes places faster by itself: (a, b, 2) from -1 to 1, border to
+        border -> (C, a, b).
+        """
+        return F.grid_sample(
+            self.values[None], grid[None], padding_mode="border", align_corners=False
+        )[0]
 
     def sample_as_published(self, xy: Tensor) -> Tensor:
         """Reading of DIFT's released HPatches script: (N, 2) -> (N, C).
 
-        It scales (0, w - 1) to (-1, 1) but samples as if that were border to border, with zeros outside. So it reads
-        exactly in the middle, half an image pixel off at the borders, and fades within half a cell of them.
+        It scales (0, w - 1) to (-1, 1) but samples as if that were border to border, with zeros
+        outside. So it reads exactly in the middle, half an image pixel off at the borders, and
+        fades within half a cell of them.
         """
         half = (xy.new_tensor(self.size_wh).to(self.values) - 1) / 2
-        grid = (xy.to(self.values) - half) / half.clamp(min=0.5)  # clamp: one-pixel images have no extent to divide by
-        sampled = F.grid_sample(self.values[None], grid[None, None], padding_mode="zeros", align_corners=False)
+        # clamp: one-pixel images have no extent to divide by
+        grid = (xy.to(self.values) - half) / half.clamp(min=0.5)
+        sampled = F.grid_sample(
+            self.values[None], grid[None, None], padding_mode="zeros", align_corners=False
+        )
         return sampled[0, :, 0].T

@@ -26,10 +26,11 @@ def diffusion_features(
 ) -> list[Tensor]:
     """Decoder features of images (B, 3, H, W) in [0, 1]: one (B, C, h, w) float32 tensor per layer.
 
-    x_t = sqrt(abar) x0 + sqrt(1 - abar) eps with eps drawn from `generator`, features averaged over `ensemble` draws.
-    With `noisy` off, x0 itself goes in once and t only conditions the network. posterior: draw x0 too, once per member,
-    where the backend's encoder is random. The encoder runs once in any case. generator: one for all images or one each,
-    always on the CPU, so that every device sees the same noise. max_batch: ensemble members per forward, times B.
+    x_t = sqrt(abar) x0 + sqrt(1 - abar) eps with eps drawn from `generator`, features averaged over
+    `ensemble` draws. With `noisy` off, x0 itself goes in once and t only conditions the network.
+    posterior: draw x0 too, once per member, where the backend's encoder is random. The encoder runs
+    once in any case. generator: one for all images or one each, always on the CPU, so that every
+    device sees the same noise. max_batch: ensemble members per forward, times B.
     """
     draw = getattr(backend, "posterior", None) if posterior else None
     mean, deviation = draw(images) if draw is not None else (backend.encode(images, None), None)
@@ -41,14 +42,16 @@ def diffusion_features(
         x0 = mean if deviation is None else mean + deviation * randn_cpu(mean, generator)
         return abar.sqrt() * x0 + (1 - abar).sqrt() * randn_cpu(mean, generator)
 
-    members = [member() for _ in range(ensemble)]  # drawn one by one: the noise does not depend on max_batch
+    # drawn one by one: the noise does not depend on max_batch
+    members = [member() for _ in range(ensemble)]
     total: list[Tensor] = []
     at_once = max(1, max_batch // max(1, len(images)))
     for start in range(0, ensemble, at_once):
         chunk = members[start : start + at_once]
         features = backend.decoder_features(torch.cat(chunk), t, layers)
         for i, feature in enumerate(features):
-            for one in feature.float().unflatten(0, (len(chunk), -1)):  # in the order drawn, whatever the chunks
+            # in the order drawn, whatever the chunks
+            for one in feature.float().unflatten(0, (len(chunk), -1)):
                 if len(total) == i:
                     total.append(one.clone())
                 else:
@@ -56,8 +59,14 @@ def diffusion_features(
     return [feature / ensemble for feature in total]
 
 
-def randn_cpu(like: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
-    """Standard normal of the shape of (B, ...), drawn on the CPU; with one generator per image, each from its own."""
+def randn_cpu(
+    like: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None
+) -> Tensor:
+    """Standard normal of the shape of (B, ...), drawn on the CPU; with one generator per image,
+    each from its own.
+    """
     if isinstance(generator, Sequence):
-        return torch.stack([torch.randn(like.shape[1:], generator=one) for one in generator]).to(like)
+        return torch.stack([torch.randn(like.shape[1:], generator=one) for one in generator]).to(
+            like
+        )
     return torch.randn(like.shape, generator=generator).to(like)

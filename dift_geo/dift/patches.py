@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dift_geo.dift.featuremap import FeatureMap
+from dift_geo.errors import InputError
 from dift_geo.types import Keypoints
 
 __all__ = ["cut_patches", "cut_views", "local_affine_frames"]
@@ -22,56 +23,76 @@ __all__ = ["cut_patches", "cut_views", "local_affine_frames"]
 def local_affine_frames(keypoints: Keypoints, extent: float, tilt: float = 1.0) -> Tensor:
     """(1, N, 2, 3) float32 kornia frames: half a patch side is `extent` times the keypoint's scale.
 
-    The frame's first axis points along the keypoint's angle, so the patch looks upright. tilt: how many times longer the
-    frame is along that axis than across it, its area kept: the patch then shows the surface as if seen that much askew.
-    Raises ValueError where the keypoints have no scale or no angle.
+    The frame's first axis points along the keypoint's angle, so the patch looks upright. tilt: how
+    many times longer the frame is along that axis than across it, its area kept: the patch then
+    shows the surface as if seen that much askew. Raises ValueError where the keypoints have no
+    scale or no angle.
     """
     if keypoints.scale is None or keypoints.angle is None:
-        raise ValueError("oriented patches need keypoints with scale and angle; use the dense reading or a SIFT detector")
+        raise InputError(
+            "oriented patches need keypoints with scale and angle; use the dense reading or a SIFT detector"
+        )
     radius = keypoints.scale * np.float32(extent)
     cos, sin = radius * np.cos(keypoints.angle), radius * np.sin(keypoints.angle)
-    axes = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)  # (N, 2, 2), columns are the axes
+    # (N, 2, 2), columns are the axes
+    axes = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
     frames = axes * np.array([tilt**0.5, tilt**-0.5], np.float32)
     return torch.from_numpy(np.concatenate([frames, keypoints.xy[..., None]], -1)[None])
 
 
-def cut_patches(image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, extent: float, tilt: float = 1.0) -> Tensor:
+def cut_patches(
+    image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, extent: float, tilt: float = 1.0
+) -> Tensor:
     """Cut one patch per keypoint: (N, 1, side_px, side_px) float32 luma in [0, 1]. See `cut_views`."""
     return next(cut_views(image, keypoints, side_px, [(extent, tilt)]))
 
 
 def cut_views(
-    image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, views: Iterable[tuple[float, float]]
+    image: NDArray[np.uint8],
+    keypoints: Keypoints,
+    side_px: int,
+    views: Iterable[tuple[float, float]],
 ) -> Iterator[Tensor]:
-    """For each view one patch per keypoint: (N, 1, side_px, side_px) float32 luma in [0, 1], from one pyramid of the image.
+    """For each view one patch per keypoint: (N, 1, side_px, side_px) float32 luma in [0, 1], from
+    one pyramid of the image.
 
-    image: (H, W, 3) uint8 RGB in the frame of `keypoints`. views: extent and tilt of `local_affine_frames`.
-    Reads each patch at the pyramid level that fits its scale; outside the image the border is repeated. Equal to kornia's
-    `extract_patches_from_pyramid`, and faster: every level is a map over the same image.
+    image: (H, W, 3) uint8 RGB in the frame of `keypoints`. views: extent and tilt of
+    `local_affine_frames`. Reads each patch at the pyramid level that fits its scale; outside the
+    image the border is repeated. Equal to kornia's `extract_patches_from_pyramid`, and faster:
+    every level is a map over the same image.
     """
     h, w = image.shape[:2]
     if keypoints.size_wh != (w, h):
-        raise ValueError(f"keypoints belong to an image of {keypoints.size_wh}, got one of {(w, h)}")
+        raise InputError(
+            f"keypoints belong to an image of {keypoints.size_wh}, got one of {(w, h)}"
+        )
     levels = _pyramid(image, side_px) if len(keypoints) else []
     for extent, tilt in views:
         patches = torch.zeros(len(keypoints), 1, side_px, side_px)
         frames = local_affine_frames(keypoints, extent, tilt)[0]
-        finest = 2 * torch.linalg.det(frames[:, :, :2]).abs().sqrt() / side_px  # image pixels per patch pixel
+        # image pixels per patch pixel
+        finest = 2 * torch.linalg.det(frames[:, :, :2]).abs().sqrt() / side_px
         level_of = finest.log2().clamp(0, len(levels) - 1).long()
-        frames[:, :, 2] += 0.5  # to -1 to 1 over the image, border to border: cheaper here than on every pixel
+        # to -1 to 1 over the image, border to border: cheaper here than on every pixel
+        frames[:, :, 2] += 0.5
         frames *= 2 / torch.tensor([w, h])[:, None]
         frames[:, :, 2] -= 1
         for level, picture in enumerate(levels):
             here = torch.nonzero(level_of == level)[:, 0]
             if len(here):
                 shape = [len(here), 1, side_px, side_px]
-                grid = F.affine_grid(frames[here], shape, align_corners=False)  # where every patch pixel lies
-                patches[here] = FeatureMap(picture, (w, h)).sample_grid(grid.flatten(0, 1)).view(shape)
+                # where every patch pixel lies
+                grid = F.affine_grid(frames[here], shape, align_corners=False)
+                patches[here] = (
+                    FeatureMap(picture, (w, h)).sample_grid(grid.flatten(0, 1)).view(shape)
+                )
         yield patches
 
 
 def _pyramid(image: NDArray[np.uint8], side_px: int) -> list[Tensor]:
-    """Luma in [0, 1] of (H, W, 3) uint8 RGB, (1, h, w), halved again and again while a patch still fits into it."""
+    """Luma in [0, 1] of (H, W, 3) uint8 RGB, (1, h, w), halved again and again while a patch still
+    fits into it.
+    """
     from kornia.geometry.transform import pyrdown
 
     weights = np.array([0.299, 0.587, 0.114], np.float32) / 255

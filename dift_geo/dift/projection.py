@@ -1,7 +1,8 @@
-"""Closed-form descriptor projection: whiten what changes between views, keep what tells points apart.
+"""Closed-form descriptor projection: whiten what changes between views, keep what tells points
+apart.
 
-Linear discriminant analysis on corresponding descriptor pairs (Mikolajczyk and Matas, ICCV 2007, whose recipe it
-follows): no labels, no gradient. Knows descriptors as rows of numbers only.
+Linear discriminant analysis on corresponding descriptor pairs (Mikolajczyk and Matas, ICCV 2007,
+whose recipe it follows): no labels, no gradient. Knows descriptors as rows of numbers only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dift_geo.errors import InputError, MissingFileError
+
 __all__ = ["PairStatistics", "Projection"]
 
 
@@ -21,12 +24,13 @@ __all__ = ["PairStatistics", "Projection"]
 class Projection:
     """descriptor -> unit row of (descriptor - mean) @ matrix, and a constant where there is one.
 
-    mean: (D,) float32. matrix: (D, d) float32, strongest direction first. about: what it was fitted for and on.
-    length: root mean square of projected rows where it was fitted. constant: a last coordinate before rows are made unit,
-    in units of `length`; 0 is none. Without it a row's length is lost, which says how much tells the point from any other.
-    With it the cosine of two rows follows their distance before normalisation (exactly so as the constant grows), which,
-    whitened, is Mahalanobis' distance: points that look like many others lie close together near the constant's axis and
-    are rarely each other's nearest neighbours by chance.
+    mean: (D,) float32. matrix: (D, d) float32, strongest direction first. about: what it was fitted
+    for and on. length: root mean square of projected rows where it was fitted. constant: a last
+    coordinate before rows are made unit, in units of `length`; 0 is none. Without it a row's length
+    is lost, which says how much tells the point from any other. With it the cosine of two rows
+    follows their distance before normalisation (exactly so as the constant grows), which, whitened,
+    is Mahalanobis' distance: points that look like many others lie close together near the
+    constant's axis and are rarely each other's nearest neighbours by chance.
     """
 
     mean: NDArray[np.float32]
@@ -45,26 +49,34 @@ class Projection:
 
     @property
     def weight(self) -> float:
-        """Of its rows beside others: the constant leaves 1 / (1 + constant^2) of their square to what varies."""
+        """Of its rows beside others: the constant leaves 1 / (1 + constant^2) of their square to
+        what varies.
+        """
         return 1.0 + self.constant**2
 
     @property
     def fingerprint(self) -> str:
         """A short hash of the numbers, for recipes."""
-        constant = np.array([self.constant, self.length], np.float32).tobytes() if self.constant else b""
-        return hashlib.sha256(self.mean.tobytes() + self.matrix.astype(np.float16).tobytes() + constant).hexdigest()[:16]
+        constant = (
+            np.array([self.constant, self.length], np.float32).tobytes() if self.constant else b""
+        )
+        return hashlib.sha256(
+            self.mean.tobytes() + self.matrix.astype(np.float16).tobytes() + constant
+        ).hexdigest()[:16]
 
     def apply(self, descriptors: ArrayLike) -> NDArray[np.float32]:
         """(N, D) -> (N, d) float32 unit rows. Raises ValueError when D is not the fitted one."""
         rows = np.asarray(descriptors, np.float32)
         if rows.ndim != 2 or rows.shape[1] != self.input_dim:
-            raise ValueError(
+            raise InputError(
                 f"descriptors have shape {rows.shape}, the projection expects (N, {self.input_dim}); "
                 "fit one for this backbone and layer with `dift-geo calibrate`"
             )
         projected = (rows - self.mean) @ self.matrix
         if self.constant:
-            projected = np.concatenate([projected, np.full((len(rows), 1), self.constant * self.length, np.float32)], 1)
+            projected = np.concatenate(
+                [projected, np.full((len(rows), 1), self.constant * self.length, np.float32)], 1
+            )
         return projected / np.maximum(np.linalg.norm(projected, axis=1, keepdims=True), 1e-12)
 
     @classmethod
@@ -83,7 +95,9 @@ class Projection:
         return statistics.projection(dim, ridge, about, constant)
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file (half precision matrix, float32 mean and constant) with `about` as its metadata."""
+        """Write a safetensors file (half precision matrix, float32 mean and constant) with `about`
+        as its metadata.
+        """
         from safetensors.numpy import save_file
 
         tensors: dict[str, NDArray] = {"mean": self.mean, "matrix": self.matrix.astype(np.float16)}
@@ -93,19 +107,29 @@ class Projection:
 
     @classmethod
     def load(cls, path: str | Path) -> Projection:
-        """Read what `save` wrote. Raises FileNotFoundError, or ValueError for a file of another kind."""
+        """Read what `save` wrote. Raises FileNotFoundError, or ValueError for a file of another
+        kind.
+        """
         from safetensors import SafetensorError, safe_open
 
         if not Path(path).is_file():
-            raise FileNotFoundError(f"no projection at {path}; fit one with `dift-geo calibrate IMAGES {path}`")
+            raise MissingFileError(
+                f"no projection at {path}; fit one with `dift-geo calibrate IMAGES {path}`"
+            )
         try:
             with safe_open(str(path), "numpy") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
                 about = json.loads((file.metadata() or {}).get("about", "{}"))
             constant, length = (float(x) for x in tensors.get("constant", (0.0, 1.0)))
-            return cls(tensors["mean"].astype(np.float32), tensors["matrix"].astype(np.float32), about, constant, length)
+            return cls(
+                tensors["mean"].astype(np.float32),
+                tensors["matrix"].astype(np.float32),
+                about,
+                constant,
+                length,
+            )
         except (SafetensorError, KeyError) as error:
-            raise ValueError(f"{path} is no projection file: {error}") from error
+            raise InputError(f"{path} is no projection file: {error}") from error
 
 
 class PairStatistics:
@@ -118,7 +142,9 @@ class PairStatistics:
         """Count corresponding rows, (N, D) twice."""
         a, b = np.asarray(descriptors0, np.float64), np.asarray(descriptors1, np.float64)
         if a.ndim != 2 or a.shape != b.shape:
-            raise ValueError(f"corresponding descriptors have shapes {a.shape} and {b.shape}, expected twice (N, D)")
+            raise InputError(
+                f"corresponding descriptors have shapes {a.shape} and {b.shape}, expected twice (N, D)"
+            )
         if not self.count:
             self.total = np.zeros(a.shape[1])
             self.within = np.zeros((a.shape[1], a.shape[1]))
@@ -129,16 +155,23 @@ class PairStatistics:
         self.scatter += a.T @ a + b.T @ b
 
     def projection(
-        self, dim: int = 128, ridge: float = 1e-3, about: dict[str, str] | None = None, constant: float = 0.0
+        self,
+        dim: int = 128,
+        ridge: float = 1e-3,
+        about: dict[str, str] | None = None,
+        constant: float = 0.0,
     ) -> Projection:
-        """Whiten by the inverse covariance of pair differences, then keep the strongest directions of the rest.
+        """Whiten by the inverse covariance of pair differences, then keep the strongest directions
+        of the rest.
 
-        dim: of the result, the constant counted. ridge: added to the within-pair covariance as a share of its mean
-        eigenvalue. constant: of `Projection`. Fewer dimensions than `dim` come back unchanged in number. Raises ValueError
-        when there are fewer than two pairs.
+        dim: of the result, the constant counted. ridge: added to the within-pair covariance as a
+        share of its mean eigenvalue. constant: of `Projection`. Fewer dimensions than `dim` come
+        back unchanged in number. Raises ValueError when there are fewer than two pairs.
         """
         if self.count < 2:
-            raise ValueError(f"{self.count} corresponding pairs, expected at least 2; use more or better textured photos")
+            raise InputError(
+                f"{self.count} corresponding pairs, expected at least 2; use more or better textured photos"
+            )
         mean = self.total / (2 * self.count)
         total = self.scatter / (2 * self.count) - np.outer(mean, mean)
         within = self.within / (2 * self.count)
@@ -149,4 +182,6 @@ class PairStatistics:
         kept = dim - (constant > 0)
         matrix = np.linalg.solve(lower.T, vectors[:, ::-1][:, :kept])
         length = float(np.sqrt(max(values[::-1][:kept].sum(), 0)))
-        return Projection(mean.astype(np.float32), matrix.astype(np.float32), about or {}, constant, length)
+        return Projection(
+            mean.astype(np.float32), matrix.astype(np.float32), about or {}, constant, length
+        )

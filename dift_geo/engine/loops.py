@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dift_geo.errors import InputError
 from dift_geo.extractor import Extractor
 from dift_geo.images import read_image
 from dift_geo.matching.mutual_nn import match_mutual_nn
@@ -31,17 +32,25 @@ FLUSH_SECONDS = 20  # at most this much work is lost when the power goes
 
 
 def extract_images(
-    folder: str | Path, names: Sequence[str], extractor: Extractor, path: str | Path, *, strict: bool = False
+    folder: str | Path,
+    names: Sequence[str],
+    extractor: Extractor,
+    path: str | Path,
+    *,
+    strict: bool = False,
 ) -> list[str]:
-    """Features of every named image below `folder` into the store at `path`; returns the names that were unreadable.
+    """Features of every named image below `folder` into the store at `path`; returns the names that
+    were unreadable.
 
-    Images already in the store are not done again. Unreadable ones are logged and skipped, or with `strict` raise.
-    An interruption keeps what is finished.
+    Images already in the store are not done again. Unreadable ones are logged and skipped, or with
+    `strict` raise. An interruption keeps what is finished.
     """
     skipped: list[str] = []
     with FeatureStore(path, extractor.recipe()) as store:
         todo = [name for name in names if name not in store]
-        for name, image in _read_ahead(Path(folder), tqdm(todo, "extract", unit="image", disable=not todo)):
+        for name, image in _read_ahead(
+            Path(folder), tqdm(todo, "extract", unit="image", disable=not todo)
+        ):
             if isinstance(image, Exception):
                 if strict:
                     raise image
@@ -54,7 +63,9 @@ def extract_images(
     return skipped
 
 
-def _read_ahead(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, NDArray[np.uint8] | Exception]]:
+def _read_ahead(
+    folder: Path, names: Iterable[str]
+) -> Iterator[tuple[str, NDArray[np.uint8] | Exception]]:
     """Decode the next image while the last one is in the network."""
 
     def read(name: str) -> NDArray[np.uint8] | Exception:
@@ -83,14 +94,17 @@ def match_pairs(
     min_similarity: float | None = None,
     device: str = "cpu",
 ) -> None:
-    """Mutual nearest neighbours of every pair into the store at `path`; pairs already there are not done again.
+    """Mutual nearest neighbours of every pair into the store at `path`; pairs already there are not
+    done again.
 
     Raises KeyError when a pair names an image without features.
     """
     _refuse_name_clashes(pairs)
     with FeatureStore(features_path) as features:
         matcher = {"name": "mutual-nn", "ratio": ratio, "min_similarity": min_similarity}
-        source = features.recipe if features.recipe is not None else {"file": Path(features_path).name}
+        source = (
+            features.recipe if features.recipe is not None else {"file": Path(features_path).name}
+        )
         digest = sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:16]
         with MatchStore(path, {"matcher": matcher, "features": digest}) as store:
             todo = [pair for pair in pairs if pair not in store]
@@ -98,7 +112,11 @@ def match_pairs(
             for name0, name1 in tqdm(todo, "match", unit="pair", disable=not todo):
                 f0, f1 = cache[name0], cache[name1]
                 matches = match_mutual_nn(
-                    f0.descriptors, f1.descriptors, ratio=ratio, min_similarity=min_similarity, device=device
+                    f0.descriptors,
+                    f1.descriptors,
+                    ratio=ratio,
+                    min_similarity=min_similarity,
+                    device=device,
                 )
                 store.put((name0, name1), matches, len(f0))
                 store.flush_every(FLUSH_SECONDS)
@@ -111,4 +129,6 @@ def _refuse_name_clashes(pairs: Sequence[tuple[str, str]]) -> None:
     for name in sorted({name for pair in pairs for name in pair}):
         other = seen.setdefault(name.replace("/", "-"), name)
         if other != name:
-            raise ValueError(f"{other!r} and {name!r} share one name in hloc's match files; rename one of them")
+            raise InputError(
+                f"{other!r} and {name!r} share one name in hloc's match files; rename one of them"
+            )

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dift_geo.geometry.curves import auc
-from dift_geo.geometry.homography import Homography, corner_error_px, estimate_homography, transfer_error_px, warp_points
+from dift_geo.geometry.homography import (
+    Homography,
+    corner_error_px,
+    estimate_homography,
+    transfer_error_px,
+    warp_points,
+)
 from dift_geo.geometry.pose import pose_error
 from dift_geo.geometry.robust import Estimator, fit_kornia, fit_opencv, fit_poselib, fit_pycolmap
 

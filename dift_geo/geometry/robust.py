@@ -10,6 +10,8 @@ from typing import Literal
 import cv2
 import torch
 
+from dift_geo.errors import MissingPackageError
+
 __all__ = ["Estimator", "fit_kornia", "fit_opencv", "fit_poselib", "fit_pycolmap"]
 
 Estimator = Literal["kornia", "magsac", "ransac", "pycolmap", "lmeds", "poselib"]
@@ -20,7 +22,13 @@ def fit_kornia(xy0, xy1, estimator, max_error_px, confidence, max_iterations, se
 
     if len(xy0) == 4:  # kornia wants a fifth point to agree
         return cv2.findHomography(xy0, xy1, 0)[0]
-    ransac = RANSAC("homography", max_error_px, max_iter=max(1, max_iterations // 2048), confidence=confidence, seed=seed)
+    ransac = RANSAC(
+        "homography",
+        max_error_px,
+        max_iter=max(1, max_iterations // 2048),
+        confidence=confidence,
+        seed=seed,
+    )
     H, _ = ransac(torch.from_numpy(xy0).float(), torch.from_numpy(xy1).float())
     return H.double().numpy() if bool(H.any()) else None  # kornia's "no model" is a matrix of zeros
 
@@ -29,7 +37,9 @@ def fit_opencv(xy0, xy1, estimator, max_error_px, confidence, max_iterations, se
     method = {"magsac": cv2.USAC_MAGSAC, "ransac": cv2.RANSAC, "lmeds": cv2.LMEDS}[estimator]
     cv2.setRNGSeed(seed)
     try:
-        return cv2.findHomography(xy0, xy1, method, max_error_px, None, max_iterations, confidence)[0]
+        return cv2.findHomography(xy0, xy1, method, max_error_px, None, max_iterations, confidence)[
+            0
+        ]
     except cv2.error:  # degenerate points
         return None
 
@@ -38,7 +48,10 @@ def fit_pycolmap(xy0, xy1, estimator, max_error_px, confidence, max_iterations, 
     import pycolmap
 
     options = pycolmap.RANSACOptions(
-        max_error=max_error_px, confidence=confidence, max_num_trials=max_iterations, random_seed=seed
+        max_error=max_error_px,
+        confidence=confidence,
+        max_num_trials=max_iterations,
+        random_seed=seed,
     )
     answer = pycolmap.estimate_homography_matrix(xy0, xy1, options)
     return None if answer is None else answer["H"]
@@ -48,7 +61,9 @@ def fit_poselib(xy0, xy1, estimator, max_error_px, confidence, max_iterations, s
     try:
         import poselib
     except ImportError as error:
-        raise ImportError("the poselib estimator needs the package poselib: pip install poselib") from error
+        raise MissingPackageError(
+            "the poselib estimator needs the package poselib: pip install poselib"
+        ) from error
     options = {
         "max_reproj_error": max_error_px,
         "success_prob": confidence,

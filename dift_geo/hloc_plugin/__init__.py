@@ -1,7 +1,9 @@
-"""DIFT inside hloc: `register()` makes hloc find our extractor, our matcher and their configurations.
+"""DIFT inside hloc: `register()` makes hloc find our extractor, our matcher and their
+configurations.
 
-hloc loads a model as `<package>.extractors.<name>`; our files join that package by its search path, so that hloc's own
-loops, files and command lines run unchanged. Importing this module does nothing; hloc is imported by `register` alone.
+hloc loads a model as `<package>.extractors.<name>`; our files join that package by its search path,
+so that hloc's own loops, files and command lines run unchanged. Importing this module does nothing;
+hloc is imported by `register` alone.
 """
 
 from __future__ import annotations
@@ -12,22 +14,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dift_geo.errors import MissingPackageError
+
 __all__ = ["extractor_confs", "matcher_confs", "register", "repair_two_view_config"]
 
 HERE = Path(__file__).parent
-LONGEST_SIDE = {"tiny": 1600, "sd2.1": 1024, "adm": 1024}  # pixels; one dense map of a large backbone must fit the memory
+# pixels; one dense map of a large backbone must fit the memory
+LONGEST_SIDE = {"tiny": 1600, "sd2.1": 1024, "adm": 1024}
 DETECTORS = ("sift", "superpoint")
 
 
 def register(package: str = "hloc", fix_two_view_config: bool = False) -> None:
-    """Make `dift` an extractor and a matcher of the hloc at `package`, and add our named configurations to its lists.
+    """Make `dift` an extractor and a matcher of the hloc at `package`, and add our named
+    configurations to its lists.
 
-    package: where hloc lives: `hloc`, or a copy of it inside another package (`imcui.hloc`). fix_two_view_config: also
-    call `repair_two_view_config`. May be called again.
-    Raises ModuleNotFoundError when there is no hloc at `package`.
+    package: where hloc lives: `hloc`, or a copy of it inside another package (`imcui.hloc`).
+    fix_two_view_config: also call `repair_two_view_config`. May be called again. Raises
+    ModuleNotFoundError when there is no hloc at `package`.
     """
     root = _import(package)
-    if not hasattr(root, "logger"):  # deep-image-matching's copy lost it, and its match_features imports it
+    # deep-image-matching's copy lost it, and its match_features imports it
+    if not hasattr(root, "logger"):
         root.logger = logging.getLogger(package)  # type: ignore[attr-defined]
     for kind in ("extractors", "matchers"):
         path = _import(f"{package}.{kind}").__path__
@@ -42,13 +49,21 @@ def register(package: str = "hloc", fix_two_view_config: bool = False) -> None:
 def extractor_confs() -> dict[str, dict[str, Any]]:
     """What `register` adds to `extract_features.confs`: `dift-tiny-sift` and its like, by name."""
     return {
-        f"dift-{backend}-{detector}": _extractor_conf(backend, detector) for backend in LONGEST_SIDE for detector in DETECTORS
+        f"dift-{backend}-{detector}": _extractor_conf(backend, detector)
+        for backend in LONGEST_SIDE
+        for detector in DETECTORS
     }
 
 
 def _extractor_conf(backend: str, detector: str) -> dict[str, Any]:
-    longest, keypoints = LONGEST_SIDE[backend], 8192 if detector == "sift" else 4096  # SuperPoint finds no more
-    model: dict[str, Any] = {"name": "dift", "backend": backend, "detector": detector, "max_keypoints": keypoints}
+    # SuperPoint finds no more
+    longest, keypoints = LONGEST_SIDE[backend], 8192 if detector == "sift" else 4096
+    model: dict[str, Any] = {
+        "name": "dift",
+        "backend": backend,
+        "detector": detector,
+        "max_keypoints": keypoints,
+    }
     if detector == "superpoint":  # its keypoints have no orientation
         model["reading"] = "dense"
     return {
@@ -59,20 +74,29 @@ def _extractor_conf(backend: str, detector: str) -> dict[str, Any]:
 
 
 def matcher_confs() -> dict[str, dict[str, Any]]:
-    """What `register` adds to `match_features.confs`: mutual nearest neighbours, without and with a ratio test."""
+    """What `register` adds to `match_features.confs`: mutual nearest neighbours, without and with a
+    ratio test.
+    """
     return {
         "dift-mnn": {"output": "matches-dift-mnn", "model": {"name": "dift"}},
-        "dift-mnn-ratio.95": {"output": "matches-dift-mnn-ratio.95", "model": {"name": "dift", "ratio": 0.95}},
-        "dift-mnn-ratio.9": {"output": "matches-dift-mnn-ratio.9", "model": {"name": "dift", "ratio": 0.9}},
+        "dift-mnn-ratio.95": {
+            "output": "matches-dift-mnn-ratio.95",
+            "model": {"name": "dift", "ratio": 0.95},
+        },
+        "dift-mnn-ratio.9": {
+            "output": "matches-dift-mnn-ratio.9",
+            "model": {"name": "dift", "ratio": 0.9},
+        },
     }
 
 
 def repair_two_view_config(package: str = "hloc") -> None:
     """Let hloc's unverified and pose-verified matches count again under pycolmap 4.
 
-    hloc writes them as two-view geometries without a configuration, which pycolmap 4 passes over without a word:
-    `reconstruction.main(skip_geometric_verification=True)` finds no model and `triangulation.main` no point. From here on
-    the hloc at `package` writes CALIBRATED where it names inliers and no configuration; pycolmap itself is not changed.
+    hloc writes them as two-view geometries without a configuration, which pycolmap 4 passes over
+    without a word: `reconstruction.main(skip_geometric_verification=True)` finds no model and
+    `triangulation.main` no point. From here on the hloc at `package` writes CALIBRATED where it
+    names inliers and no configuration; pycolmap itself is not changed.
     """
     triangulation: Any = _import(f"{package}.triangulation")
     if not isinstance(triangulation.pycolmap, _WithTwoViewConfig):
@@ -102,7 +126,7 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise  # hloc is there and misses something of its own
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             f"no {name} to plug into; install hloc (git clone https://github.com/cvg/Hierarchical-Localization, "
             "pip install -e) or name the package that holds a copy of it",
             name=error.name,

@@ -1,6 +1,8 @@
-"""`python -m dift_geo.hloc_plugin COMMAND ...`: hloc's own command lines with our configurations among the choices.
+"""`python -m dift_geo.hloc_plugin COMMAND ...`: hloc's own command lines with our configurations
+among the choices.
 
-COMMAND is a module of hloc (`extract_features`, `match_features`, `reconstruction`, ...); everything behind it is hloc's.
+COMMAND is a module of hloc (`extract_features`, `match_features`, `reconstruction`, ...);
+everything behind it is hloc's.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from dift_geo.errors import InputError
 from dift_geo.hloc_plugin import register
 
 __all__ = ["main", "run_command_line"]
@@ -22,8 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Register, then run the command line of one of hloc's modules."""
     parser = argparse.ArgumentParser(prog="python -m dift_geo.hloc_plugin", description=__doc__)
     parser.add_argument("--package", default="hloc", help="where hloc lives (default: hloc)")
-    parser.add_argument("--fix-two-view-config", action="store_true", help="repair what pycolmap 4 broke in hloc")
-    parser.add_argument("command", help="a module of hloc: extract_features, match_features, reconstruction, ...")
+    parser.add_argument(
+        "--fix-two-view-config", action="store_true", help="repair what pycolmap 4 broke in hloc"
+    )
+    parser.add_argument(
+        "command", help="a module of hloc: extract_features, match_features, reconstruction, ..."
+    )
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="hloc's own flags")
     options = parser.parse_args(argv)
     try:
@@ -37,18 +44,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command_line(module: ModuleType, arguments: Sequence[str]) -> None:
-    """Run what stands under `if __name__ == "__main__"` in an imported module, with these arguments.
+    """Run what stands under `if __name__ == "__main__"` in an imported module, with these
+    arguments.
 
-    `python -m` would load the module anew, without our configurations; this runs its last part in the one we changed.
-    Raises ValueError when the module has no command line.
+    `python -m` would load the module anew, without our configurations; this runs its last part in
+    the one we changed. Raises ValueError when the module has no command line.
     """
     file = Path(str(module.__file__))
     tree = ast.parse(file.read_text(encoding="utf-8"))
     block = [
-        statement for statement in tree.body if isinstance(statement, ast.If) and "__main__" in ast.unparse(statement.test)
+        statement
+        for statement in tree.body
+        if isinstance(statement, ast.If) and "__main__" in ast.unparse(statement.test)
     ]
     if not block:
-        raise ValueError(f"{module.__name__} has no command line; expected a module such as extract_features")
+        raise InputError(
+            f"{module.__name__} has no command line; expected a module such as extract_features"
+        )
     code = compile(ast.Module([*block], []), str(file), "exec")
     before, sys.argv = sys.argv, [str(file), *arguments]
     try:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dift_geo.errors import InputError
 from dift_geo.types import Matches
 
 __all__ = ["match_mutual_nn"]
@@ -26,19 +27,22 @@ def match_mutual_nn(
 ) -> Matches:
     """Pairs (i, j) where j is i's nearest neighbour by cosine and i is j's, in order of i.
 
-    descriptors0: (N, D), descriptors1: (M, D), unit rows. ratio: keep a pair when its Euclidean distance is at most
-    `ratio` times the distance to the second nearest (Lowe 2004), tested from both sides; a lone neighbour passes.
-    min_similarity: keep cosine >= this. block: rows and columns of one product. Ties go to the lower index.
-    Raises ValueError when dimensions differ or an option is out of range.
+    descriptors0: (N, D), descriptors1: (M, D), unit rows. ratio: keep a pair when its Euclidean
+    distance is at most `ratio` times the distance to the second nearest (Lowe 2004), tested from
+    both sides; a lone neighbour passes. min_similarity: keep cosine >= this. block: rows and
+    columns of one product. Ties go to the lower index. Raises ValueError when dimensions differ or
+    an option is out of range.
     """
     d0 = torch.as_tensor(descriptors0, dtype=torch.float32, device=device)
     d1 = torch.as_tensor(descriptors1, dtype=torch.float32, device=device)
     if d0.ndim != 2 or d1.ndim != 2 or d0.shape[1] != d1.shape[1]:
-        raise ValueError(f"descriptors have shapes {tuple(d0.shape)} and {tuple(d1.shape)}, expected (N, D) and (M, D)")
+        raise InputError(
+            f"descriptors have shapes {tuple(d0.shape)} and {tuple(d1.shape)}, expected (N, D) and (M, D)"
+        )
     if ratio is not None and not 0 < ratio <= 1:
-        raise ValueError(f"ratio is {ratio}, expected a number in (0, 1]")
+        raise InputError(f"ratio is {ratio}, expected a number in (0, 1]")
     if block < 1:
-        raise ValueError(f"block is {block}, expected at least 1")
+        raise InputError(f"block is {block}, expected at least 1")
     if not len(d0) or not len(d1):
         return Matches(np.zeros((0, 2), np.int64), np.zeros(0, np.float32))
 
@@ -78,7 +82,9 @@ class _Best:
             runner_up = torch.full_like(value, -torch.inf)
         first = self.first[rows]
         better = value > first  # strictly: an earlier column keeps a tie
-        self.second[rows] = torch.where(better, torch.maximum(first, runner_up), torch.maximum(self.second[rows], value))
+        self.second[rows] = torch.where(
+            better, torch.maximum(first, runner_up), torch.maximum(self.second[rows], value)
+        )
         self.index[rows] = torch.where(better, index + column, self.index[rows])
         self.first[rows] = torch.where(better, value, first)
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from dift_geo.errors import InputError, MissingFileError
+
 __all__ = ["exhaustive_pairs", "read_pairs", "sequential_pairs", "write_pairs"]
 
 Pair = tuple[str, str]
@@ -17,14 +19,19 @@ def exhaustive_pairs(names: Sequence[str]) -> list[Pair]:
 
 
 def sequential_pairs(names: Sequence[str], overlap: int = 10) -> list[Pair]:
-    """Every image with the next `overlap` ones of its own folder: for video and walks. Raises ValueError below 1."""
+    """Every image with the next `overlap` ones of its own folder: for video and walks. Raises
+    ValueError below 1.
+    """
     if overlap < 1:
-        raise ValueError(f"overlap is {overlap}, expected at least 1")
+        raise InputError(f"overlap is {overlap}, expected at least 1")
     folders: dict[str, list[str]] = {}
     for name in names:
         folders.setdefault(name.rpartition("/")[0], []).append(name)
     return [
-        (name, later) for group in folders.values() for i, name in enumerate(group) for later in group[i + 1 : i + 1 + overlap]
+        (name, later)
+        for group in folders.values()
+        for i, name in enumerate(group)
+        for later in group[i + 1 : i + 1 + overlap]
     ]
 
 
@@ -37,12 +44,13 @@ def write_pairs(path: str | Path, pairs: Iterable[Pair]) -> None:
 def read_pairs(path: str | Path, names: Iterable[str]) -> list[Pair]:
     """The pairs of a file, each once in either order, checked against the known `names`.
 
-    Lines are `name0 name1`; names with spaces are told apart by a tab or by what is known. Blank lines and # comments
-    are passed over. Raises FileNotFoundError, or ValueError naming the first line that fits no two known images.
+    Lines are `name0 name1`; names with spaces are told apart by a tab or by what is known. Blank
+    lines and # comments are passed over. Raises FileNotFoundError, or ValueError naming the first
+    line that fits no two known images.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no pairs file at {path}; write one with `dift-geo pairs`")
+        raise MissingFileError(f"no pairs file at {path}; write one with `dift-geo pairs`")
     known: set[str] = set(names)
     pairs: dict[frozenset[str], Pair] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -50,7 +58,9 @@ def read_pairs(path: str | Path, names: Iterable[str]) -> list[Pair]:
             continue
         found = [cut for cut in _cuts(line.strip()) if known.issuperset(cut)]
         if not found:
-            raise ValueError(f"{path}:{number}: {line!r} expected `name0 name1` of the {len(known)} known images")
+            raise InputError(
+                f"{path}:{number}: {line!r} expected `name0 name1` of the {len(known)} known images"
+            )
         pair = found[0]
         if pair[0] != pair[1]:
             pairs.setdefault(frozenset(pair), pair)
@@ -62,4 +72,6 @@ def _cuts(line: str) -> list[Pair]:
     if "\t" in line:
         a, _, b = line.partition("\t")
         return [(a.strip(), b.strip())]
-    return [(line[:i], line[i + 1 :].strip()) for i, character in enumerate(line) if character == " "]
+    return [
+        (line[:i], line[i + 1 :].strip()) for i, character in enumerate(line) if character == " "
+    ]

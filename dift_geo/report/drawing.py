@@ -17,14 +17,19 @@ def draw_matches(
     inliers: NDArray[np.bool_] | None = None,
     limit: int = 300,
 ) -> NDArray[np.uint8]:
-    """Both (H, W, 3) RGB images side by side, a line per match: inliers green over outliers red, yellow where unknown.
+    """Both (H, W, 3) RGB images side by side, a line per match: inliers green over outliers red,
+    yellow where unknown.
 
     At most `limit` matches are drawn, evenly picked, so that the picture stays readable.
     """
     (h0, w0), (h1, w1) = image0.shape[:2], image1.shape[:2]
     canvas = np.zeros((max(h0, h1), w0 + w1, 3), np.uint8)
     canvas[:h0, :w0], canvas[:h1, w0:] = image0, image1
-    order = np.unique(np.linspace(0, len(xy0) - 1, min(limit, len(xy0))).astype(int)) if len(xy0) else np.zeros(0, int)
+    order = (
+        np.unique(np.linspace(0, len(xy0) - 1, min(limit, len(xy0))).astype(int))
+        if len(xy0)
+        else np.zeros(0, int)
+    )
     known = inliers is not None
     if inliers is not None:
         order = order[np.argsort(inliers[order], kind="stable")]  # inliers last: on top

@@ -1,6 +1,8 @@
-"""What a benchmark run leaves behind: results.json, results.md, pairs.csv; and the comparison of several runs.
+"""What a benchmark run leaves behind: results.json, results.md, pairs.csv; and the comparison of
+several runs.
 
-Shares are fractions in [0, 1] in JSON and CSV, per cent in Markdown. Knows scores, not how they were made.
+Shares are fractions in [0, 1] in JSON and CSV, per cent in Markdown. Knows scores, not how they
+were made.
 """
 
 from __future__ import annotations
@@ -19,10 +21,21 @@ from dift_geo.benchmark.homography.data import kind_of
 from dift_geo.benchmark.homography.protocols import THRESHOLDS_PX, Protocol, protocol_named
 from dift_geo.benchmark.homography.score import PairScore
 from dift_geo.benchmark.table import Bootstrap, Interval, ScoreTable
+from dift_geo.errors import InputError, MissingFileError
 
 __all__ = ["Report", "compare_runs", "group_sequences", "run_labels", "versions"]
 
-PACKAGES = ("dift-geo", "torch", "kornia", "numpy", "opencv-python-headless", "pycolmap", "poselib", "diffusers", "h5py")
+PACKAGES = (
+    "dift-geo",
+    "torch",
+    "kornia",
+    "numpy",
+    "opencv-python-headless",
+    "pycolmap",
+    "poselib",
+    "diffusers",
+    "h5py",
+)
 FEW_SEQUENCES = "With so few sequences the intervals are rough and rather too narrow: they show the spread, not more."
 
 
@@ -37,10 +50,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def group_sequences(sequences: Sequence[str], named: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[str]]:
+def group_sequences(
+    sequences: Sequence[str], named: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, list[str]]:
     """`all`, `i` and `v`, and the named groups of the user; groups without a sequence are left out.
 
-    Raises ValueError when a named group holds a sequence that was not scored, or takes a reserved name.
+    Raises ValueError when a named group holds a sequence that was not scored, or takes a reserved
+    name.
     """
     groups = {"all": list(sequences)}
     for kind in ("i", "v"):
@@ -48,16 +64,20 @@ def group_sequences(sequences: Sequence[str], named: Mapping[str, Sequence[str]]
     for group, members in (named or {}).items():
         unknown = [name for name in members if name not in sequences]
         if unknown or group in groups or group in ("sequences", "intervals"):
-            raise ValueError(f"group {group!r} cannot hold {unknown or 'a reserved name'}; scored were {', '.join(sequences)}")
+            raise InputError(
+                f"group {group!r} cannot hold {unknown or 'a reserved name'}; scored were {', '.join(sequences)}"
+            )
         groups[group] = list(members)
     return {group: members for group, members in groups.items() if members}
 
 
 @dataclass(frozen=True)
 class Report:
-    """Scores of several methods on the same pairs. The first method is the reference of the differences.
+    """Scores of several methods on the same pairs. The first method is the reference of the
+    differences.
 
-    groups: name -> sequences. about: dataset, problems, recipe, versions, command. draws, seed: of the resampling.
+    groups: name -> sequences. about: dataset, problems, recipe, versions, command. draws, seed: of
+    the resampling.
     """
 
     protocol: Protocol
@@ -83,16 +103,21 @@ class Report:
             samples = {name: bootstrap.samples(part) for name, part in parts.items()}
             for name, part in parts.items():
                 methods[name][group] = part.summary()
-                methods[name].setdefault("intervals", {})[group] = bootstrap.intervals(samples[name])
+                methods[name].setdefault("intervals", {})[group] = bootstrap.intervals(
+                    samples[name]
+                )
             reference, *others = self.tables
             for name in others:
                 gap = bootstrap.differences(samples[name], samples[reference])
                 base, own = methods[reference][group], methods[name][group]
                 differences.setdefault(f"{name} - {reference}", {})[group] = {
-                    metric: {"difference": own[metric] - base[metric], "interval": interval} for metric, interval in gap.items()
+                    metric: {"difference": own[metric] - base[metric], "interval": interval}
+                    for metric, interval in gap.items()
                 }
         for name, table in self.tables.items():
-            methods[name]["sequences"] = {sequence: table.only([sequence]).summary() for sequence in table.sequences}
+            methods[name]["sequences"] = {
+                sequence: table.only([sequence]).summary() for sequence in table.sequences
+            }
         first = next(iter(self.tables.values()))
         return {
             "protocol": self.protocol.name,
@@ -110,7 +135,9 @@ class Report:
         """Write results.json, results.md and pairs.csv into the folder `out`."""
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
-        (out / "results.json").write_text(json.dumps(self.results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        (out / "results.json").write_text(
+            json.dumps(self.results, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
         (out / "results.md").write_text(self.markdown(), encoding="utf-8")
         write_pairs_csv(out / "pairs.csv", self.tables)
 
@@ -139,32 +166,49 @@ class Report:
         if r["differences"]:
             lines += self._difference_table()
         lines += [f"- left out: {problem}" for problem in r["problems"]]
-        lines += [f"- not part of the protocol: {', '.join(r['excluded'])}"] if r["excluded"] else []
+        lines += (
+            [f"- not part of the protocol: {', '.join(r['excluded'])}"] if r["excluded"] else []
+        )
         lines += ["", f"Command: `{r['command']}`", ""]
-        lines += ["Versions: " + ", ".join(f"{name} {number}" for name, number in r["versions"].items()), ""]
+        lines += [
+            "Versions: " + ", ".join(f"{name} {number}" for name, number in r["versions"].items()),
+            "",
+        ]
         return "\n".join(lines)
 
     def _group_table(self, group: str) -> list[str]:
         metrics = [*self.protocol.headline, "failed"]
-        count = sum(row.sequence in self.groups[group] for row in next(iter(self.tables.values())).rows)
+        count = sum(
+            row.sequence in self.groups[group] for row in next(iter(self.tables.values())).rows
+        )
         lines = [f"## {group} ({len(self.groups[group])} sequences, {count} pairs)", ""]
         lines += ["| method | " + " | ".join(metrics) + " |", "|---|" + "---|" * len(metrics)]
         for name in self.tables:
             own = self.results["methods"][name]
-            cells = [_cell(metric, own[group][metric], own["intervals"][group][metric]) for metric in metrics]
+            cells = [
+                _cell(metric, own[group][metric], own["intervals"][group][metric])
+                for metric in metrics
+            ]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         return [*lines, ""]
 
     def _difference_table(self) -> list[str]:
         metrics = self.protocol.headline
-        lines = ["## Paired differences, all sequences", "", "An interval that excludes 0 is bold.", ""]
+        lines = [
+            "## Paired differences, all sequences",
+            "",
+            "An interval that excludes 0 is bold.",
+            "",
+        ]
         lines += ["| methods | " + " | ".join(metrics) + " |", "|---|" + "---|" * len(metrics)]
         for name, groups in self.results["differences"].items():
             cells = []
             for metric in metrics:
                 gap = groups["all"][metric]
                 text = _cell(metric, gap["difference"], gap["interval"], signed=True)
-                sure = gap["interval"] is not None and (gap["interval"][0] > 0 or gap["interval"][1] < 0)
+                sure = gap["interval"] is not None and (
+                    gap["interval"][0] > 0 or gap["interval"][1] < 0
+                )
                 cells.append(f"**{text}**" if sure else text)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
         return [*lines, ""]
@@ -172,7 +216,9 @@ class Report:
 
 def _cell(metric: str, value: float, interval: Interval | None, signed: bool = False) -> str:
     """`54.1 [50.2, 58.0]`: shares in per cent, counts as they are."""
-    factor, digits = (1, 0) if metric in ("matches", "inliers") or metric.startswith("correct") else (100, 1)
+    factor, digits = (
+        (1, 0) if metric in ("matches", "inliers") or metric.startswith("correct") else (100, 1)
+    )
     sign = "+" if signed else ""
     text = f"{factor * value:{sign}.{digits}f}"
     if interval is None:
@@ -195,18 +241,20 @@ def write_pairs_csv(path: Path, tables: Mapping[str, ScoreTable]) -> None:
         for name, table in tables.items():
             for row in table.rows:
                 ids = [name, row.sequence, row.index, row.matches, row.inliers, *row.correct]
-                writer.writerow([*ids, row.corner_px, row.dlt_corner_px, *row.precision, row.seconds])
+                writer.writerow(
+                    [*ids, row.corner_px, row.dlt_corner_px, *row.precision, row.seconds]
+                )
 
 
 def read_pairs_csv(path: Path, auc_px: tuple[int, ...]) -> dict[str, ScoreTable]:
     """What `write_pairs_csv` wrote. Raises FileNotFoundError, or ValueError for another file."""
     if not path.is_file():
-        raise FileNotFoundError(f"no {path}; expected the folder of a finished `dift-geo evaluate`")
+        raise MissingFileError(f"no {path}; expected the folder of a finished `dift-geo evaluate`")
     rows: dict[str, list[PairScore]] = {}
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         if next(reader, None) != _CSV_COLUMNS:
-            raise ValueError(f"{path} has other columns than this version writes; evaluate again")
+            raise InputError(f"{path} has other columns than this version writes; evaluate again")
         for line in reader:
             n = 5 + len(THRESHOLDS_PX)
             corner, dlt, precision1, precision3, seconds = map(float, line[n:])
@@ -222,29 +270,42 @@ def read_pairs_csv(path: Path, auc_px: tuple[int, ...]) -> dict[str, ScoreTable]
 def compare_runs(outs: Sequence[str | Path]) -> Report:
     """The methods of several runs side by side, on the pairs that all of them scored.
 
-    Methods are named RUN/METHOD where several runs share a name. Raises ValueError when the runs followed different
-    protocols or have no pair in common.
+    Methods are named RUN/METHOD where several runs share a name. Raises ValueError when the runs
+    followed different protocols or have no pair in common.
     """
     folders = [Path(out) for out in outs]
     found = []
     for folder in folders:
         if not (folder / "results.json").is_file():
-            raise FileNotFoundError(f"no results.json in {folder}; expected the folder of a finished `dift-geo evaluate`")
+            raise MissingFileError(
+                f"no results.json in {folder}; expected the folder of a finished `dift-geo evaluate`"
+            )
         found.append(json.loads((folder / "results.json").read_text(encoding="utf-8")))
     names = {str(result["protocol"]) for result in found}
     if len(names) > 1:
-        raise ValueError(f"the runs follow different protocols ({', '.join(sorted(names))}); only one can be compared")
+        raise InputError(
+            f"the runs follow different protocols ({', '.join(sorted(names))}); only one can be compared"
+        )
     protocol = protocol_named(names.pop())
     runs = [read_pairs_csv(folder / "pairs.csv", protocol.auc_px) for folder in folders]
     labels = run_labels(folders, runs)
-    shared = set.intersection(*({(row.sequence, row.index) for row in table.rows} for run in runs for table in run.values()))
+    shared = set.intersection(
+        *(
+            {(row.sequence, row.index) for row in table.rows}
+            for run in runs
+            for table in run.values()
+        )
+    )
     if not shared:
-        raise ValueError(f"the runs {', '.join(map(str, folders))} have no pair in common")
+        raise InputError(f"the runs {', '.join(map(str, folders))} have no pair in common")
     tables = {}
     for own_labels, run in zip(labels, runs):
         for label, table in zip(own_labels, run.values()):
             rows = tuple(
-                sorted((r for r in table.rows if (r.sequence, r.index) in shared), key=lambda r: (r.sequence, r.index))
+                sorted(
+                    (r for r in table.rows if (r.sequence, r.index) in shared),
+                    key=lambda r: (r.sequence, r.index),
+                )
             )
             tables[label] = ScoreTable(rows, protocol.auc_px)
     sequences = sorted({sequence for sequence, _ in shared})
@@ -252,22 +313,35 @@ def compare_runs(outs: Sequence[str | Path]) -> Report:
     estimator = found[0]["recipe"]["protocol"]["ransac"]
     about = {
         "dataset": ", ".join(dict.fromkeys(result["dataset"] for result in found)),
-        "problems": list(dict.fromkeys(problem for result in found for problem in result["problems"])),
+        "problems": list(
+            dict.fromkeys(problem for result in found for problem in result["problems"])
+        ),
         "excluded": found[0]["excluded"],
         "command": "; ".join(result["command"] for result in found),
         "recipe": {str(folder): result["recipe"] for folder, result in zip(folders, found)},
         "versions": found[0]["versions"],
     }
     swept = found[0]["recipe"]["protocol"].get("sweep_px")
-    protocol = protocol.with_estimator(estimator["estimator"], "best" if swept else estimator["max_error_px"])
-    return Report(protocol, tables, group_sequences(sequences), about, settings["draws"], settings["seed"])
+    protocol = protocol.with_estimator(
+        estimator["estimator"], "best" if swept else estimator["max_error_px"]
+    )
+    return Report(
+        protocol, tables, group_sequences(sequences), about, settings["draws"], settings["seed"]
+    )
 
 
-def run_labels(folders: Sequence[Path], runs: Sequence[Mapping[str, ScoreTable]]) -> list[list[str]]:
+def run_labels(
+    folders: Sequence[Path], runs: Sequence[Mapping[str, ScoreTable]]
+) -> list[list[str]]:
     """One name per method: its own where that is unique, else with its run before it."""
     names = [name for run in runs for name in run]
-    full = [[name if names.count(name) == 1 else f"{folder.name}/{name}" for name in run] for folder, run in zip(folders, runs)]
+    full = [
+        [name if names.count(name) == 1 else f"{folder.name}/{name}" for name in run]
+        for folder, run in zip(folders, runs)
+    ]
     flat = [label for labels in full for label in labels]
     if len(set(flat)) < len(flat):
-        raise ValueError(f"the runs cannot be told apart by name: {', '.join(sorted(flat))}; rename a folder")
+        raise InputError(
+            f"the runs cannot be told apart by name: {', '.join(sorted(flat))}; rename a folder"
+        )
     return full

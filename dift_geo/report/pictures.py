@@ -1,4 +1,5 @@
-"""Pictures of a benchmark run: curves over thresholds, bars per sequence, the best and worst pairs of each method.
+"""Pictures of a benchmark run: curves over thresholds, bars per sequence, the best and worst pairs
+of each method.
 
 Draws what scoring found; decides nothing.
 """
@@ -29,16 +30,24 @@ def save_pictures(report: Report, out: Path) -> None:
         for i, group in enumerate(groups):
             axes = figure.add_subplot(1, len(groups), i + 1)
             curves = {
-                name: [report.results["methods"][name][group][f"{metric}@{limit}"] for limit in THRESHOLDS_PX]
+                name: [
+                    report.results["methods"][name][group][f"{metric}@{limit}"]
+                    for limit in THRESHOLDS_PX
+                ]
                 for name in report.tables
             }
-            plot_curves(THRESHOLDS_PX, curves, xlabel="threshold, px", ylabel=label, title=group, axes=axes)
+            plot_curves(
+                THRESHOLDS_PX, curves, xlabel="threshold, px", ylabel=label, title=group, axes=axes
+            )
         save_figure(figure, out / file)
     sequences = report.groups["all"]
     figure = new_figure(max(6.0, 0.2 * len(sequences) * len(report.tables)), 6.5)
     for i, (metric, label) in enumerate((("mma@3", "MMA at 3 px"), ("acc@3", "accuracy at 3 px"))):
         bars = {
-            name: [report.results["methods"][name]["sequences"][sequence][metric] for sequence in sequences]
+            name: [
+                report.results["methods"][name]["sequences"][sequence][metric]
+                for sequence in sequences
+            ]
             for name in report.tables
         }
         plot_bars(sequences, bars, ylabel=label, axes=figure.add_subplot(2, 1, i + 1))
@@ -46,13 +55,20 @@ def save_pictures(report: Report, out: Path) -> None:
 
 
 def best_and_worst(rows: tuple[PairScore, ...], count: int) -> dict[str, list[PairScore]]:
-    """The pairs to look at: smallest corner errors, and largest ones (failures first, those with fewest correct matches)."""
+    """The pairs to look at: smallest corner errors, and largest ones (failures first, those with
+    fewest correct matches).
+    """
     three = THRESHOLDS_PX.index(3)
     ordered = sorted(rows, key=lambda row: (row.corner_px, -row.correct[three]))
-    return {"best": ordered[:count], "worst": ordered[::-1][: min(count, max(0, len(ordered) - count))]}
+    return {
+        "best": ordered[:count],
+        "worst": ordered[::-1][: min(count, max(0, len(ordered) - count))],
+    }
 
 
-def save_pairs(rows: tuple[PairScore, ...], count: int, out: Path, draw: Callable[[PairScore, Any], None]) -> None:
+def save_pairs(
+    rows: tuple[PairScore, ...], count: int, out: Path, draw: Callable[[PairScore, Any], None]
+) -> None:
     """One picture per chosen pair in `out`, drawn by `draw(row, axes)`."""
     out.mkdir(parents=True, exist_ok=True)
     for which, chosen in best_and_worst(rows, count).items():

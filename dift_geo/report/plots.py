@@ -1,6 +1,8 @@
-"""Pictures with matplotlib: matches, keypoints, curves and bars. Needs the `viz` extra, loaded when a function is called.
+"""Pictures with matplotlib: matches, keypoints, curves and bars. Needs the `viz` extra, loaded when
+a function is called.
 
-Every function draws into the `axes` it is given, or into a new figure, and returns the axes. Knows no files.
+Every function draws into the `axes` it is given, or into a new figure, and returns the axes. Knows
+no files.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dift_geo.errors import InputError
 from dift_geo.types import Keypoints
 
 __all__ = ["plot_bars", "plot_curves", "plot_keypoints", "plot_matches"]
@@ -31,24 +34,33 @@ def plot_matches(
 ) -> Any:
     """Two (H, W, 3) RGB images side by side with a line per match.
 
-    xy0, xy1: (M, 2) pixels of image 0 and image 1. inliers: (M,) bool, drawn green over the red rest; None draws all
-    yellow. limit: at most so many lines, evenly picked; None draws all. Raises ValueError when lengths differ.
+    xy0, xy1: (M, 2) pixels of image 0 and image 1. inliers: (M,) bool, drawn green over the red
+    rest; None draws all yellow. limit: at most so many lines, evenly picked; None draws all. Raises
+    ValueError when lengths differ.
     """
     from matplotlib.collections import LineCollection
 
     xy0, xy1 = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (xy0, xy1))
     known = None if inliers is None else np.asarray(inliers, bool)
     if len(xy0) != len(xy1) or (known is not None and known.shape != (len(xy0),)):
-        raise ValueError(f"points have lengths {len(xy0)} and {len(xy1)}, inliers {None if known is None else known.shape}")
+        raise InputError(
+            f"points have lengths {len(xy0)} and {len(xy1)}, inliers {None if known is None else known.shape}"
+        )
     axes = _axes(axes, (12, 5))
     shift = np.array([image0.shape[1], 0])
     axes.imshow(_side_by_side(image0, image1))
     axes.set_axis_off()
     picked = _spread(len(xy0), limit)
-    layers = [(picked, UNKNOWN)] if known is None else [(picked[~known[picked]], OUTLIER), (picked[known[picked]], INLIER)]
+    layers = (
+        [(picked, UNKNOWN)]
+        if known is None
+        else [(picked[~known[picked]], OUTLIER), (picked[known[picked]], INLIER)]
+    )
     for rows, colour in layers:  # inliers last: on top
         segments = np.stack([xy0[rows], xy1[rows] + shift], 1)  # (M, 2 ends, 2)
-        axes.add_collection(LineCollection(list(segments), colors=colour, linewidths=0.7, alpha=0.8))
+        axes.add_collection(
+            LineCollection(list(segments), colors=colour, linewidths=0.7, alpha=0.8)
+        )
         ends = segments.reshape(-1, 2)
         axes.scatter(ends[:, 0], ends[:, 1], s=3, c=colour, linewidths=0)
     if title:
@@ -57,9 +69,14 @@ def plot_matches(
 
 
 def plot_keypoints(
-    image: NDArray[np.uint8], keypoints: Keypoints | ArrayLike, *, title: str | None = None, axes: Any = None
+    image: NDArray[np.uint8],
+    keypoints: Keypoints | ArrayLike,
+    *,
+    title: str | None = None,
+    axes: Any = None,
 ) -> Any:
-    """An (H, W, 3) RGB image with its keypoints: circles of their scale with a radius along their angle, dots without.
+    """An (H, W, 3) RGB image with its keypoints: circles of their scale with a radius along their
+    angle, dots without.
 
     keypoints: `Keypoints`, or (N, 2) pixels.
     """
@@ -81,15 +98,25 @@ def plot_keypoints(
             )
         )  # fmt: skip
         if points.angle is not None:
-            rim = xy + points.scale[:, None] * np.stack([np.cos(points.angle), np.sin(points.angle)], 1)
-            axes.add_collection(LineCollection(list(np.stack([xy, rim], 1)), colors=INLIER, linewidths=0.7))
+            rim = xy + points.scale[:, None] * np.stack(
+                [np.cos(points.angle), np.sin(points.angle)], 1
+            )
+            axes.add_collection(
+                LineCollection(list(np.stack([xy, rim], 1)), colors=INLIER, linewidths=0.7)
+            )
     if title:
         axes.set_title(title, fontsize=9)
     return axes
 
 
 def plot_curves(
-    x: Sequence[float], curves: Mapping[str, Sequence[float]], *, xlabel: str, ylabel: str, title: str = "", axes: Any = None
+    x: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    axes: Any = None,
 ) -> Any:
     """One line per name over common x; y in [0, 1]."""
     axes = _axes(axes, (5, 4))
@@ -102,7 +129,9 @@ def plot_curves(
     return axes
 
 
-def plot_bars(labels: Sequence[str], bars: Mapping[str, Sequence[float]], *, ylabel: str, axes: Any = None) -> Any:
+def plot_bars(
+    labels: Sequence[str], bars: Mapping[str, Sequence[float]], *, ylabel: str, axes: Any = None
+) -> Any:
     """A group of bars per label, one bar per name."""
     axes = _axes(axes, (max(6.0, 0.25 * len(labels) * max(1, len(bars))), 4))
     place = np.arange(len(labels))

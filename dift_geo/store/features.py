@@ -23,8 +23,12 @@ class FeatureStore(Store[str, Features]):
         names = {key for key, _ in self._pending.values()}
         found: list[str] = []
         for file in self._opened():
-            file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-        names.update(name.removesuffix("/keypoints") for name in found if name.endswith("/keypoints"))
+            file.visititems(
+                lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
+            )
+        names.update(
+            name.removesuffix("/keypoints") for name in found if name.endswith("/keypoints")
+        )
         return iter(sorted(names))
 
     def _group(self, key: str) -> str:

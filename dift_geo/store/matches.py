@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from dift_geo.errors import InputError, MissingNameError
 from dift_geo.store.shards import Store
 from dift_geo.types import Matches
 
@@ -34,13 +35,15 @@ class MatchStore(Store[tuple[str, str], Matches]):
             return found
         swapped = self._look_up(key[::-1])
         if swapped is None:
-            raise KeyError(f"{key!r} is not in {self.path}, in neither order")
+            raise MissingNameError(f"{key!r} is not in {self.path}, in neither order")
         pairs = swapped.pairs[:, ::-1]
         order = np.argsort(pairs[:, 0], kind="stable")
         return Matches(pairs[order], swapped.scores[order])
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        """The pairs; of files of other programs as stored, with dashes for slashes, which those cannot tell apart."""
+        """The pairs; of files of other programs as stored, with dashes for slashes, which those
+        cannot tell apart.
+        """
         keys = {key for key, _ in self._pending.values()}
         for file in self._opened():
             for name0, group in file.items():
@@ -60,17 +63,26 @@ class MatchStore(Store[tuple[str, str], Matches]):
     def put(self, key: tuple[str, str], value: Matches, count0: int) -> None:
         """Take the matches of a pair whose first image has `count0` keypoints.
 
-        Raises ValueError for an index beyond them or one that is matched twice: `matches0` has one place for each.
+        Raises ValueError for an index beyond them or one that is matched twice: `matches0` has one
+        place for each.
         """
         index0 = value.pairs[:, 0]
         if len(index0) and not 0 <= index0.min() <= index0.max() < count0:
-            raise ValueError(f"matches of {key} use keypoint {index0.max()} of the first image, which has {count0}")
+            raise InputError(
+                f"matches of {key} use keypoint {index0.max()} of the first image, which has {count0}"
+            )
         if len(np.unique(index0)) < len(index0):
-            raise ValueError(f"matches of {key} use a keypoint of the first image twice, expected one match for each")
+            raise InputError(
+                f"matches of {key} use a keypoint of the first image twice, expected one match for each"
+            )
         self[key] = _Counted(value.pairs, value.scores, count0)
 
     def _write(self, group: h5py.Group, value: Matches) -> None:
-        count0 = value.count0 if isinstance(value, _Counted) else int(value.pairs[:, 0].max(initial=-1)) + 1
+        count0 = (
+            value.count0
+            if isinstance(value, _Counted)
+            else int(value.pairs[:, 0].max(initial=-1)) + 1
+        )
         matches0 = np.full(count0, -1, np.int32)
         scores0 = np.zeros(count0, np.float16)
         matches0[value.pairs[:, 0]] = value.pairs[:, 1]
@@ -80,7 +92,11 @@ class MatchStore(Store[tuple[str, str], Matches]):
 
     def _read(self, group: h5py.Group) -> Matches:
         matches0 = group["matches0"][()].astype(np.int64)
-        scores0 = group["matching_scores0"][()] if "matching_scores0" in group else np.ones(len(matches0), np.float32)
+        scores0 = (
+            group["matching_scores0"][()]
+            if "matching_scores0" in group
+            else np.ones(len(matches0), np.float32)
+        )
         matched = np.flatnonzero(matches0 >= 0)
         return Matches(np.stack([matched, matches0[matched]], 1), scores0[matched])
 

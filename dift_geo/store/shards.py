@@ -1,9 +1,10 @@
 """Features and matches on disk, in hloc's HDF5 layout, with the recipe that made them.
 
-HDF5 has one writer and a kill in the middle of a write can ruin the file. So finished work goes to immutable shards
-(`FILE.shards/`), each written under a temporary name and renamed; `merge` copies them into the file that others read,
-itself written aside and renamed. Disk dtypes are decided here alone: coordinates float32 (half would cost up to a pixel),
-match indices int32 (hloc's int16 wraps), descriptors and scores half. Knows nothing of images or networks.
+HDF5 has one writer and a kill in the middle of a write can ruin the file. So finished work goes to
+immutable shards (`FILE.shards/`), each written under a temporary name and renamed; `merge` copies
+them into the file that others read, itself written aside and renamed. Disk dtypes are decided here
+alone: coordinates float32 (half would cost up to a pixel), match indices int32 (hloc's int16
+wraps), descriptors and scores half. Knows nothing of images or networks.
 """
 
 from __future__ import annotations
@@ -21,32 +22,28 @@ from typing import IO, Any, Generic, TypeVar
 
 import h5py
 
-__all__ = ["RecipeError", "Store", "StoreError", "open_h5", "published"]
+from dift_geo.errors import MissingFileError, MissingNameError, RecipeError, StoreError
+
+__all__ = ["Store", "open_h5", "published"]
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 MAX_SHARDS = 64  # all are held open while reading; many systems allow 1024 open files
 
 
-class StoreError(RuntimeError):
-    """A file that is not what it should be, or that another process is writing."""
-
-
-class RecipeError(StoreError):
-    """A store was made with other settings than the ones asked for."""
-
-
 class Store(Generic[Key, Value]):
     """One HDF5 file and its shards; subclasses say how a value is laid out and where."""
 
     kind: str
-    marker: str  # the dataset whose presence makes a group a record: a folder of images is a group as well
+    # the dataset whose presence makes a group a record: a folder of images is a group as well
+    marker: str
 
     def __init__(self, path: str | Path, recipe: Mapping[str, Any] | None = None) -> None:
         """Open for reading, or with `recipe` for writing too.
 
-        Raises StoreError when the file is no HDF5 or is locked by another writer, RecipeError when it was made with
-        another recipe. A store that hloc wrote has no recipe: it can be read, not appended to.
+        Raises StoreError when the file is no HDF5 or is locked by another writer, RecipeError when
+        it was made with another recipe. A store that hloc wrote has no recipe: it can be read, not
+        appended to.
         """
         self.path = Path(path)
         self.shards = self.path.with_name(self.path.name + ".shards")
@@ -55,7 +52,7 @@ class Store(Generic[Key, Value]):
         self._lock: IO[bytes] | None = None
         self._open: list[h5py.File] = []  # the file and its shards, as they were at the first look
         if recipe is None and not self._files():
-            raise FileNotFoundError(f"no {self.kind} at {self.path}")
+            raise MissingFileError(f"no {self.kind} at {self.path}")
         if recipe is not None:
             wanted = json.loads(json.dumps(recipe))
             self._take_lock()
@@ -78,7 +75,9 @@ class Store(Generic[Key, Value]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Keep what is finished: flush to a shard, whatever happened. `merge` is the caller's last step."""
+        """Keep what is finished: flush to a shard, whatever happened. `merge` is the caller's last
+        step.
+        """
         try:
             self.flush()
         finally:
@@ -90,7 +89,7 @@ class Store(Generic[Key, Value]):
     def __getitem__(self, key: Key) -> Value:
         value = self._look_up(key)
         if value is None:
-            raise KeyError(f"{key!r} is not in {self.path}")
+            raise MissingNameError(f"{key!r} is not in {self.path}")
         return value
 
     def _look_up(self, key: Key) -> Value | None:
@@ -103,7 +102,9 @@ class Store(Generic[Key, Value]):
         try:
             return self._read(group)
         except (KeyError, OSError, ValueError) as error:
-            raise StoreError(f"{self.path} holds {key!r} in another layout: {error}; expected hloc's") from error
+            raise StoreError(
+                f"{self.path} holds {key!r} in another layout: {error}; expected hloc's"
+            ) from error
 
     def __setitem__(self, key: Key, value: Value) -> None:
         """Take a finished value; on disk after the next `flush`. What is on disk is never replaced."""
@@ -120,7 +121,9 @@ class Store(Generic[Key, Value]):
         raise NotImplementedError  # each layout lists its own keys
 
     def flush_every(self, seconds: float) -> None:
-        """`flush` when the last one is longer ago than this: no more work is lost when the power goes."""
+        """`flush` when the last one is longer ago than this: no more work is lost when the power
+        goes.
+        """
         if time.monotonic() - self._flushed > seconds:
             self.flush()
 
@@ -133,7 +136,8 @@ class Store(Generic[Key, Value]):
         with published(self.shards / f"{uuid.uuid4().hex}.h5") as file:
             file.attrs["recipe"] = json.dumps(self._recipe, sort_keys=True)
             for name, (key, value) in self._pending.items():
-                group = file.require_group(name)  # it exists where an image has the name of another's folder
+                # it exists where an image has the name of another's folder
+                group = file.require_group(name)
                 self._sign(group, key)
                 self._write(group, value)
         self._pending.clear()
@@ -142,9 +146,11 @@ class Store(Generic[Key, Value]):
             self.merge()
 
     def merge(self) -> None:
-        """Build the one file that other programs read from itself and all shards; then drop the shards.
+        """Build the one file that other programs read from itself and all shards; then drop the
+        shards.
 
-        A kill on the way costs nothing: the shards stay until the new file has its name, and copying them twice is harmless.
+        A kill on the way costs nothing: the shards stay until the new file has its name, and
+        copying them twice is harmless.
         """
         self._need_lock()
         self.flush()
@@ -160,11 +166,14 @@ class Store(Generic[Key, Value]):
         shutil.rmtree(self.shards, ignore_errors=True)
 
     def close(self) -> None:
-        """Release files and the lock. Pending values are dropped: leave the `with` block to keep them."""
+        """Release files and the lock. Pending values are dropped: leave the `with` block to keep
+        them.
+        """
         self._close_files()
         if self._lock is not None:
             lock, self._lock = self._lock, None
-            Path(lock.name).unlink(missing_ok=True)  # while still held: nobody can have locked this very file
+            # while still held: nobody can have locked this very file
+            Path(lock.name).unlink(missing_ok=True)
             lock.close()
 
     # inside
@@ -213,7 +222,9 @@ class Store(Generic[Key, Value]):
 
     def _same(self, found: Key | None, key: Key) -> None:
         if found not in (None, key):
-            raise StoreError(f"{found} and {key} have the same place in {self.kind} files (hloc's layout); rename an image")
+            raise StoreError(
+                f"{found} and {key} have the same place in {self.kind} files (hloc's layout); rename an image"
+            )
 
     def _read_recipe(self, path: Path) -> dict[str, Any] | None:
         with open_h5(path) as file:
@@ -224,10 +235,14 @@ class Store(Generic[Key, Value]):
         for path in self._files():
             found = self._read_recipe(path)
             if found is None:
-                raise RecipeError(f"{path} has no recipe (written by another program); choose another output file")
+                raise RecipeError(
+                    f"{path} has no recipe (written by another program); choose another output file"
+                )
             if found != wanted:
                 lines = "; ".join(_difference(found, wanted))
-                raise RecipeError(f"{path} was made with other settings: {lines}. Delete it or choose another file")
+                raise RecipeError(
+                    f"{path} was made with other settings: {lines}. Delete it or choose another file"
+                )
 
     def _need_lock(self) -> None:
         if self._lock is None:
@@ -248,7 +263,8 @@ class Store(Generic[Key, Value]):
             if _is_at(lock, path):
                 self._lock = lock
             else:
-                lock.close()  # its owner unlinked it between our open and our lock: take the next one
+                # its owner unlinked it between our open and our lock: take the next one
+                lock.close()
 
     def _clear_leftovers(self) -> None:
         """Remove what a killed writer left half written; the lock says nobody is writing it now."""
@@ -258,7 +274,9 @@ class Store(Generic[Key, Value]):
 
 @contextmanager
 def published(path: Path) -> Iterator[h5py.File]:
-    """A new HDF5 file that takes the name `path` once it is complete and on the disk; nothing of it stays otherwise."""
+    """A new HDF5 file that takes the name `path` once it is complete and on the disk; nothing of it
+    stays otherwise.
+    """
     part = path.with_name(f"{path.name}.part")
     try:
         with h5py.File(part, "w") as file:
@@ -266,11 +284,14 @@ def published(path: Path) -> Iterator[h5py.File]:
         with part.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either, sometimes only on closing
+    # h5py reports a full disk as either, sometimes only on closing
+    except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
         if isinstance(error, StoreError):
             raise
-        raise StoreError(f"{path} cannot be written ({error}); what was finished before is kept") from error
+        raise StoreError(
+            f"{path} cannot be written ({error}); what was finished before is kept"
+        ) from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -287,7 +308,9 @@ def open_h5(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise StoreError(f"{path} is no readable HDF5 file ({error}); delete it and run again") from error
+        raise StoreError(
+            f"{path} is no readable HDF5 file ({error}); delete it and run again"
+        ) from error
 
 
 def _copy_groups(source: h5py.Group, target: h5py.Group) -> None:
@@ -302,6 +325,8 @@ def _difference(found: Any, wanted: Any, where: str = "") -> Iterator[str]:
     """Leaves in which two recipes differ, as `a.b: found X, expected Y`."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for key in sorted({*found, *wanted}):
-            yield from _difference(found.get(key), wanted.get(key), f"{where}.{key}" if where else key)
+            yield from _difference(
+                found.get(key), wanted.get(key), f"{where}.{key}" if where else key
+            )
     elif found != wanted:
         yield f"{where} is {found!r}, expected {wanted!r}"

@@ -3,8 +3,9 @@
 
     python pipelines/bench/evaluate_cached.py planar/ out/ --pairs 540
 
-Repeats a small benchmark under new names until it has --pairs pairs, gives the copies the features of the originals, and
-runs the evaluation on it with the profiler on: matching, MAGSAC, everything else. Writes OUT/evaluate_cached.json.
+Repeats a small benchmark under new names until it has --pairs pairs, gives the copies the features
+of the originals, and runs the evaluation on it with the profiler on: matching, MAGSAC, everything
+else. Writes OUT/evaluate_cached.json.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def repeat(dataset: Path, folder: Path, pairs: int) -> Path:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--pairs", type=int, default=540)
@@ -73,15 +76,21 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
 
     protocol = protocol_named("mma")
-    extractor = build_extractor(descriptor="rootsift", max_keypoints=options.max_keypoints, size=None)
+    extractor = build_extractor(
+        descriptor="rootsift", max_keypoints=options.max_keypoints, size=None
+    )
     small, cache = read_benchmark(options.dataset), options.out / "cache"
     Method("rootsift", extractor).prepare(small, protocol, options.out / "small", "cpu")
     original = next((options.out / "small" / "rootsift").glob("features-*.h5"))
     large = read_benchmark(repeat(options.dataset, options.out / "repeated", options.pairs))
-    with FeatureStore(original) as source, FeatureStore(cache / "rootsift" / original.name, extractor.recipe()) as target:
+    with (
+        FeatureStore(original) as source,
+        FeatureStore(cache / "rootsift" / original.name, extractor.recipe()) as target,
+    ):
         for name in large.images:
             if name not in target:
-                target[name] = source[name[: name.index("/") - 3] + name[name.index("/") :]]  # without the copy's number
+                # without the copy's number
+                target[name] = source[name[: name.index("/") - 3] + name[name.index("/") :]]
         target.merge()
 
     profile = cProfile.Profile()
@@ -96,8 +105,15 @@ def main(argv: list[str] | None = None) -> None:
         if "dift_geo" in file and function in SHARES:
             parts[SHARES[function]] += cumulative
     parts["everything else"] = seconds - sum(parts.values())
-    record = {"pairs": len(large.pairs), "keypoints": options.max_keypoints, "seconds": seconds, "parts": parts}
-    (options.out / "evaluate_cached.json").write_text(json.dumps({**record, "versions": versions()}, indent=1) + "\n")
+    record = {
+        "pairs": len(large.pairs),
+        "keypoints": options.max_keypoints,
+        "seconds": seconds,
+        "parts": parts,
+    }
+    (options.out / "evaluate_cached.json").write_text(
+        json.dumps({**record, "versions": versions()}, indent=1) + "\n"
+    )
     print(f"{len(large.pairs)} pairs in {seconds:.1f} s")
     for name, part in sorted(parts.items(), key=lambda item: -item[1]):
         print(f"  {name:16} {part:7.1f} s  {part / seconds:6.1%}")

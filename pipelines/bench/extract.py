@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""How long do our descriptors take for one picture, against SuperPoint's forward in the same process and threads?
+"""How long do our descriptors take for one picture, against SuperPoint's forward in the same
+process and threads?
 
     python pipelines/bench/extract.py            one 640 x 480 photograph, 1000 SIFT keypoints, SIFT included
 
-SuperPoint runs through transformers with random weights: they change what it finds, not what its forward costs.
+SuperPoint runs through transformers with random weights: they change what it finds, not what its
+forward costs.
 """
 
 from __future__ import annotations
@@ -39,12 +41,17 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--keypoints", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
-        "--precision", choices=get_args(Precision), default="auto", help="of dift; bfloat16 where the CPU has it"
+        "--precision",
+        choices=get_args(Precision),
+        default="auto",
+        help="of dift; bfloat16 where the CPU has it",
     )
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
@@ -52,7 +59,9 @@ def main(argv: list[str] | None = None) -> None:
     photo = read_image(Path(skimage.__file__).parent / "data" / "motorcycle_left.png")
     image = cv2.resize(photo, (640, 480), interpolation=cv2.INTER_AREA)
     extractors = {
-        word: build_extractor(descriptor=word, max_keypoints=options.keypoints, precision=options.precision)
+        word: build_extractor(
+            descriptor=word, max_keypoints=options.keypoints, precision=options.precision
+        )
         for word in ("rootsift", "dift")
     }
     found = len(extractors["dift"].extract(image, "motorcycle"))

@@ -1,8 +1,10 @@
-"""How much time and memory each step away from the released algorithm saves, on the true Stable Diffusion 2.1.
+"""How much time and memory each step away from the released algorithm saves, on the true Stable
+Diffusion 2.1.
 
-The weights are random, the architecture, number format and image size are real. `released` is the published algorithm as
-written, in code of its own: text encoder kept, VAE and U-Net both run on `ensemble` copies of the image (it too stops at
-the tapped block). Every step runs in a process of its own; noise is the same, so that features can be compared.
+The weights are random, the architecture, number format and image size are real. `released` is the
+published algorithm as written, in code of its own: text encoder kept, VAE and U-Net both run on
+`ensemble` copies of the image (it too stops at the tapped block). Every step runs in a process of
+its own; noise is the same, so that features can be compared.
 
     python pipelines/bench/sd.py bench_sd/ --threads 1
 """
@@ -54,10 +56,16 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="gets model/ (5.2 GB for sd2.1), features and results.json")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "out", type=Path, help="gets model/ (5.2 GB for sd2.1), features and results.json"
+    )
     parser.add_argument("--architecture", choices=SIZES, default="sd2.1")
-    parser.add_argument("--size", type=int, default=512, help="side of the square image, a multiple of 64")
+    parser.add_argument(
+        "--size", type=int, default=512, help="side of the square image, a multiple of 64"
+    )
     parser.add_argument("--ensemble", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=1, help="runs per step; the fastest counts")
     parser.add_argument("--threads", type=int, default=1)
@@ -79,15 +87,22 @@ def main() -> None:
         print(f"{step}: {STEPS[step]} ...", flush=True)
         subprocess.run([*again, step], check=True)
         rows[step] = json.loads((options.out / f"{step}.json").read_text(encoding="utf-8"))
-    settings = {key: getattr(options, key) for key in ("architecture", "size", "ensemble", "threads", "repeat")}
+    settings = {
+        key: getattr(options, key)
+        for key in ("architecture", "size", "ensemble", "threads", "repeat")
+    }
     add_ratios(rows, options.out)
     results = {"settings": settings, "torch": torch.__version__, "steps": rows}
-    (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (options.out / "results.json").write_text(
+        json.dumps(results, indent=1) + "\n", encoding="utf-8"
+    )
     print(table(rows))
 
 
 def add_ratios(rows: dict[str, dict[str, Any]], out: Path) -> None:
-    """Every step against `released`, and its features' relative difference where the noise is the same."""
+    """Every step against `released`, and its features' relative difference where the noise is the
+    same.
+    """
     if "released" not in rows:
         return
     base, expected = rows["released"], np.load(out / "released.npy")
@@ -95,16 +110,26 @@ def add_ratios(rows: dict[str, dict[str, Any]], out: Path) -> None:
         row["times_faster"] = base["seconds"] / row["seconds"]
         row["share_of_memory"] = row["peak_mb"] / base["peak_mb"]
         if step != "default":
-            row["difference"] = float(np.linalg.norm(np.load(out / f"{step}.npy") - expected) / np.linalg.norm(expected))
+            row["difference"] = float(
+                np.linalg.norm(np.load(out / f"{step}.npy") - expected) / np.linalg.norm(expected)
+            )
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
-    lines = ["| step | seconds | of CPU | times faster | peak MB | share | difference |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| step | seconds | of CPU | times faster | peak MB | share | difference |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for step, row in rows.items():
-        ratios = f"{row['times_faster']:.2f}" if "times_faster" in row else "", f"{row.get('share_of_memory', 1):.0%}"
+        ratios = (
+            f"{row['times_faster']:.2f}" if "times_faster" in row else "",
+            f"{row.get('share_of_memory', 1):.0%}",
+        )
         difference = f"{row['difference']:.1e}" if "difference" in row else "another result"
         seconds = f"{row['seconds']:.2f} | {row['cpu_seconds']:.2f}"
-        lines.append(f"| {step} | {seconds} | {ratios[0]} | {row['peak_mb']:.0f} | {ratios[1]} | {difference} |")
+        lines.append(
+            f"| {step} | {seconds} | {ratios[0]} | {row['peak_mb']:.0f} | {ratios[1]} | {difference} |"
+        )
     return "\n".join(lines)
 
 
@@ -114,7 +139,9 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 def measure(options: argparse.Namespace) -> None:
     """Load, run, and write seconds, peak memory of the run (weights included) and the feature map."""
     torch.set_num_threads(options.threads)
-    coarse = torch.from_numpy(np.random.default_rng(0).random((1, 3, options.size // 8, options.size // 8), np.float32))
+    coarse = torch.from_numpy(
+        np.random.default_rng(0).random((1, 3, options.size // 8, options.size // 8), np.float32)
+    )
     image = torch.nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear")
     kind = options.run in ("released", "encode-once")
     run = (released if kind else ours)(options.out / "model", options.run, image, options.ensemble)
@@ -126,10 +153,16 @@ def measure(options: argparse.Namespace) -> None:
         started, started_cpu = time.perf_counter(), time.process_time()
         feature = run()
         seconds.append(time.perf_counter() - started)
-        cpu_seconds.append(time.process_time() - started_cpu)  # tells a busy machine from a slow step
+        # tells a busy machine from a slow step
+        cpu_seconds.append(time.process_time() - started_cpu)
     np.save(options.out / f"{options.run}.npy", feature.float().numpy())
     times = {"seconds": min(seconds), "cpu_seconds": min(cpu_seconds)}
-    row = {**times, "peak_mb": peak_mb(), "loading_peak_mb": loading_mb, "shape": list(feature.shape)}
+    row = {
+        **times,
+        "peak_mb": peak_mb(),
+        "loading_peak_mb": loading_mb,
+        "shape": list(feature.shape),
+    }
     (options.out / f"{options.run}.json").write_text(json.dumps(row), encoding="utf-8")
 
 
@@ -150,7 +183,9 @@ def peak_mb() -> float:
 
 
 def touch(module: torch.nn.Module) -> None:
-    """Read every weight once: files are mapped lazily, and reading the disk is not what is measured."""
+    """Read every weight once: files are mapped lazily, and reading the disk is not what is
+    measured.
+    """
     for value in module.parameters():
         value.sum()
 
@@ -159,7 +194,10 @@ def draws(ensemble: int, side: int) -> list[tuple[Tensor, Tensor]]:
     """Posterior's and schedule's noise of each member, as dift-geo draws them from seed 0."""
     generator = torch.Generator().manual_seed(0)
     shape = 1, 4, side // 8, side // 8
-    return [(torch.randn(shape, generator=generator), torch.randn(shape, generator=generator)) for _ in range(ensemble)]
+    return [
+        (torch.randn(shape, generator=generator), torch.randn(shape, generator=generator))
+        for _ in range(ensemble)
+    ]
 
 
 def released(folder: Path, step: str, image: Tensor, ensemble: int) -> Callable[[], Tensor]:
@@ -191,14 +229,19 @@ def released(folder: Path, step: str, image: Tensor, ensemble: int) -> Callable[
     unet.up_blocks[LAYER].register_forward_hook(stop)
 
     @torch.no_grad()
-    def run(resident: Any = text) -> Tensor:  # the text encoder stays in memory, as in the released code
+    # the text encoder stays in memory, as in the released code
+    def run(resident: Any = text) -> Tensor:
         kept.clear()
         pictures = image.repeat(ensemble, 1, 1, 1) if step == "released" else image
         latent = vae.encode(2 * pictures - 1).latent_dist
         x0 = (latent.mean + latent.std * noise[0]) * vae.config.scaling_factor
         t = torch.full((ensemble,), T)
         with contextlib.suppress(Reached):
-            unet(scheduler.add_noise(x0, noise[1], t), T, encoder_hidden_states=prompt.repeat(ensemble, 1, 1))
+            unet(
+                scheduler.add_noise(x0, noise[1], t),
+                T,
+                encoder_hidden_states=prompt.repeat(ensemble, 1, 1),
+            )
         return kept[0].mean(0, keepdim=True)
 
     return run
@@ -220,7 +263,9 @@ def ours(folder: Path, step: str, image: Tensor, ensemble: int) -> Callable[[], 
     backend: Any = load_backend(folder, device="cpu")
     touch(backend.unet)
     if step == "default":
-        return lambda: diffusion_features(backend, image, t=DiftConfig.default("sd2.1").t, layers=(LAYER,))[0]
+        return lambda: diffusion_features(
+            backend, image, t=DiftConfig.default("sd2.1").t, layers=(LAYER,)
+        )[0]
     max_batch = 1 if step == "one-by-one" else ensemble
     return lambda: diffusion_features(
         backend, image, t=T, layers=(LAYER,), noisy=True, ensemble=ensemble, posterior=True,
@@ -232,7 +277,9 @@ def ours(folder: Path, step: str, image: Tensor, ensemble: int) -> Callable[[], 
 
 
 def unit_gain(module: Any) -> Any:
-    """Weights that keep a signal's size, as trained ones do: torch's own would shrink it until rounding decides."""
+    """Weights that keep a signal's size, as trained ones do: torch's own would shrink it until
+    rounding decides.
+    """
     for value in module.parameters():
         if value.ndim > 1:
             torch.nn.init.normal_(value, std=value[0].numel() ** -0.5)
@@ -262,15 +309,29 @@ def write_model(folder: Path, sizes: dict[str, Any]) -> None:
     unit_gain(vae).save_pretrained(folder / "vae")
     letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
     tokens = {token: i for i, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
-    config = CLIPTextConfig(max_position_embeddings=77, bos_token_id=52, eos_token_id=53, pad_token_id=53, **sizes["text"])
+    config = CLIPTextConfig(
+        max_position_embeddings=77,
+        bos_token_id=52,
+        eos_token_id=53,
+        pad_token_id=53,
+        **sizes["text"],
+    )
     CLIPTextModel(config).save_pretrained(folder / "text_encoder")
-    DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_config(folder / "scheduler")
+    DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_config(
+        folder / "scheduler"
+    )
     (folder / "tokenizer").mkdir(exist_ok=True)
     (folder / "tokenizer" / "vocab.json").write_text(json.dumps(tokens), encoding="utf-8")
     (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    special = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+    special = {
+        "bos_token": "<|startoftext|>",
+        "eos_token": "<|endoftext|>",
+        "unk_token": "<|endoftext|>",
+    }
     special |= {"pad_token": "<|endoftext|>", "model_max_length": 77}
-    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(special), encoding="utf-8")
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(
+        json.dumps(special), encoding="utf-8"
+    )
     stamp.write_text(wanted, encoding="utf-8")
 
 

@@ -22,7 +22,9 @@ def x_t() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("layers", [(0,), (1,), (2,), (-1,), (2, 0), (-1, 1)])
-def test_tapped_features_equal_the_full_forward(tiny, x_t: torch.Tensor, layers: tuple[int, ...]) -> None:
+def test_tapped_features_equal_the_full_forward(
+    tiny, x_t: torch.Tensor, layers: tuple[int, ...]
+) -> None:
     """Bit for bit, though the forward stops early."""
     seen: dict[int, torch.Tensor] = {}
     blocks = {-1: tiny.unet.mid_block, **dict(enumerate(tiny.unet.up_blocks))}
@@ -39,10 +41,15 @@ def test_tapped_features_equal_the_full_forward(tiny, x_t: torch.Tensor, layers:
 
 
 @pytest.mark.parametrize(("layer", "unused"), [(-1, [0, 1, 2]), (0, [1, 2]), (1, [2]), (2, [])])
-def test_nothing_past_the_deepest_layer_is_run(tiny, x_t: torch.Tensor, layer: int, unused: list[int]) -> None:
+def test_nothing_past_the_deepest_layer_is_run(
+    tiny, x_t: torch.Tensor, layer: int, unused: list[int]
+) -> None:
     ran: list[int] = []
     modules = {**dict(enumerate(tiny.unet.up_blocks)), 99: tiny.unet.conv_out}
-    handles = [module.register_forward_pre_hook(lambda *_, index=index: ran.append(index)) for index, module in modules.items()]
+    handles = [
+        module.register_forward_pre_hook(lambda *_, index=index: ran.append(index))
+        for index, module in modules.items()
+    ]
     tiny.decoder_features(x_t, 0, [layer])
     for handle in handles:
         handle.remove()
@@ -72,27 +79,41 @@ def test_encoding_is_standardised_luma_in_blocks(tiny, picture: np.ndarray) -> N
     luma = (luma - luma.mean()) / luma.std(ddof=1)
     blocks = luma.reshape(16, 4, 24, 4).transpose(1, 3, 0, 2).reshape(16, 16, 24)
     np.testing.assert_allclose(x0[0].numpy(), blocks, atol=1e-3)
-    grey = torch.from_numpy(picture[:64, :96] @ np.array([0.299, 0.587, 0.114], np.float32))[None, None] / 255
+    grey = (
+        torch.from_numpy(picture[:64, :96] @ np.array([0.299, 0.587, 0.114], np.float32))[
+            None, None
+        ]
+        / 255
+    )
     torch.testing.assert_close(tiny.encode(grey), x0, atol=1e-4, rtol=1e-4)
 
 
-def test_light_and_contrast_do_not_matter_and_flat_images_stay_finite(tiny, picture: np.ndarray) -> None:
+def test_light_and_contrast_do_not_matter_and_flat_images_stay_finite(
+    tiny, picture: np.ndarray
+) -> None:
     image = torch.from_numpy(picture[:64, :64]).permute(2, 0, 1)[None] / 255
-    torch.testing.assert_close(tiny.encode(0.4 * image + 0.3), tiny.encode(image), atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(
+        tiny.encode(0.4 * image + 0.3), tiny.encode(image), atol=1e-2, rtol=1e-2
+    )
     assert torch.equal(tiny.encode(torch.zeros(1, 3, 8, 8)), torch.zeros(1, 16, 2, 2))
 
 
 def test_a_grey_image_shown_three_times_is_its_own_luma(tiny) -> None:
     grey = torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(
-        tiny.encode(grey.expand(-1, 3, -1, -1)), tiny.encode(grey.repeat(1, 3, 1, 1)), atol=1e-5, rtol=1e-4
+        tiny.encode(grey.expand(-1, 3, -1, -1)),
+        tiny.encode(grey.repeat(1, 3, 1, 1)),
+        atol=1e-5,
+        rtol=1e-4,
     )
 
 
 def test_bfloat16_stays_near_and_is_told(tiny) -> None:
     x0 = torch.randn(4, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     half = Tiny(precision="bfloat16")
-    got, expected = (each.decoder_features(x0, 100, [-2])[0].float().flatten(1) for each in (half, tiny))
+    got, expected = (
+        each.decoder_features(x0, 100, [-2])[0].float().flatten(1) for each in (half, tiny)
+    )
     assert torch.cosine_similarity(got, expected).min() > 0.999
     assert not torch.equal(got, expected)
     assert half.recipe() == tiny.recipe() | {"precision": "bfloat16"}
@@ -130,7 +151,10 @@ def test_errors(tiny, x_t: torch.Tensor, tmp_path: Path) -> None:
         tiny.decoder_features(x_t, 0, [3])
     with pytest.raises(FileNotFoundError, match="holds no model; expected unet/ and vae/"):
         load_backend(str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"no weights at .*diffusion_pytorch_model.safetensors; expected a folder"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"no weights at .*diffusion_pytorch_model.safetensors; expected a folder",
+    ):
         Tiny(tmp_path)
     with pytest.raises(ValueError, match="unknown backend 'large', expected tiny"):
         load_backend("large")
@@ -144,7 +168,9 @@ def test_a_model_folder_loads_by_path(tiny, tmp_path: Path) -> None:
 
 
 def test_default_reading_finds_a_turned_picture_again(tiny, picture: np.ndarray) -> None:
-    """The whole of it: keypoints, patches, network, matching; on a quarter turn, where the truth is exact."""
+    """The whole of it: keypoints, patches, network, matching; on a quarter turn, where the truth is
+    exact.
+    """
     from dift_geo.matching.mutual_nn import match_mutual_nn
 
     square = np.ascontiguousarray(picture[:, :240])

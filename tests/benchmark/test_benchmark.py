@@ -1,4 +1,6 @@
-"""The benchmark: protocols against hand-computed cases and the released evaluation, the loop on rendered sequences."""
+"""The benchmark: protocols against hand-computed cases and the released evaluation, the loop on
+rendered sequences.
+"""
 
 from __future__ import annotations
 
@@ -61,17 +63,29 @@ def homography(sequence: str, index: int) -> np.ndarray:
     if sequence.startswith("i_"):
         return np.eye(3)
     k = index - 1
-    return np.array([[1 - 0.02 * k, 0.03 * k, 2.0 * k], [-0.02 * k, 1 + 0.01 * k, -1.5 * k], [1e-4 * k, -5e-5 * k, 1]])
+    return np.array(
+        [
+            [1 - 0.02 * k, 0.03 * k, 2.0 * k],
+            [-0.02 * k, 1 + 0.01 * k, -1.5 * k],
+            [1e-4 * k, -5e-5 * k, 1],
+        ]
+    )
 
 
-def render(root: Path, texture, sequences=("i_lamp", "v_wall"), images: int = 6, extension: str = "png") -> Path:
+def render(
+    root: Path, texture, sequences=("i_lamp", "v_wall"), images: int = 6, extension: str = "png"
+) -> Path:
     """A folder in HPatches layout with exact homographies."""
     for seed, sequence in enumerate(sequences):
         first = texture(SIZE_WH, seed)
         (root / sequence).mkdir(parents=True)
         for k in range(1, images + 1):
             H = homography(sequence, k)
-            view = cv2.warpPerspective(first, H, SIZE_WH, borderMode=cv2.BORDER_REFLECT) if k > 1 else first
+            view = (
+                cv2.warpPerspective(first, H, SIZE_WH, borderMode=cv2.BORDER_REFLECT)
+                if k > 1
+                else first
+            )
             if sequence.startswith("i_"):
                 view = np.clip(view * (1 - 0.1 * (k - 1)), 0, 255).astype(np.uint8)
             cv2.imwrite(str(root / sequence / f"{k}.{extension}"), view[..., ::-1])
@@ -95,7 +109,9 @@ def run(rendered, tmp_path_factory):
     """One finished run with two methods, shared by the tests that read it: (report, OUT)."""
     out = tmp_path_factory.mktemp("run") / "out"
     methods = [Method("rootsift", rootsift()), Method("few", rootsift(max_keypoints=40), ratio=0.9)]
-    return evaluate(read_benchmark(rendered), out, methods, protocol_named("dift"), draws=60, pictures=1), out
+    return evaluate(
+        read_benchmark(rendered), out, methods, protocol_named("dift"), draws=60, pictures=1
+    ), out
 
 
 # the folder
@@ -123,7 +139,12 @@ def test_names_everything_that_is_missing(tmp_path, texture):
     (root / "v_b" / "H_1_3").write_text("1 0 0\n0 1 0\n0 0\n")
     (root / "v_c" / "1.png").unlink()
     benchmark = read_benchmark(root)
-    assert [(pair.sequence, pair.index) for pair in benchmark.pairs] == [("i_a", 3), ("v_b", 2), ("v_d", 2), ("v_d", 3)]
+    assert [(pair.sequence, pair.index) for pair in benchmark.pairs] == [
+        ("i_a", 3),
+        ("v_b", 2),
+        ("v_d", 2),
+        ("v_d", 3),
+    ]
     text = "\n".join(benchmark.problems)
     for line in (
         "i_a: H_1_2 is missing; pair 1-2 is left out",
@@ -134,7 +155,9 @@ def test_names_everything_that_is_missing(tmp_path, texture):
         assert line in text
 
 
-@pytest.mark.parametrize("text", ["", "a b c", "1 0 0 0 1 0 0 0 nan", "0 0 0 0 0 0 0 0 0", "1 2 3 2 4 6 0 0 1"])
+@pytest.mark.parametrize(
+    "text", ["", "a b c", "1 0 0 0 1 0 0 0 nan", "0 0 0 0 0 0 0 0 0", "1 2 3 2 4 6 0 0 1"]
+)
 def test_refuses_a_useless_homography(tmp_path, text):
     (tmp_path / "H_1_2").write_text(text)
     with pytest.raises(ValueError, match="H_1_2"):
@@ -162,7 +185,12 @@ def test_chooses_sequences_by_name_and_leaves_out_the_large_ones(tmp_path, textu
 def test_kind_and_groups():
     assert [kind_of(name) for name in ("i_dc", "v_wall", "wall", "vall")] == ["i", "v", None, None]
     groups = group_sequences(["i_dc", "v_wall", "wall"], {"mine": ["wall"]})
-    assert groups == {"all": ["i_dc", "v_wall", "wall"], "i": ["i_dc"], "v": ["v_wall"], "mine": ["wall"]}
+    assert groups == {
+        "all": ["i_dc", "v_wall", "wall"],
+        "i": ["i_dc"],
+        "v": ["v_wall"],
+        "mine": ["wall"],
+    }
     assert "i" not in group_sequences(["v_wall"])
     with pytest.raises(ValueError, match="cannot hold"):
         group_sequences(["v_wall"], {"mine": ["v_bark"]})
@@ -183,7 +211,8 @@ def test_corner_lists_and_their_errors_by_hand():
     stretched = np.diag([1.5, 1, 1])  # only the right corners move: by 7/2 or 8/2
     assert corner_distance_px(stretched, frame, "centres") == pytest.approx(3.5 / 2)
     assert corner_distance_px(stretched, frame, "edges") == pytest.approx(4 / 2)
-    assert corner_distance_px(-stretched, frame, "edges") == pytest.approx(4 / 2)  # the same homography
+    # the same homography
+    assert corner_distance_px(-stretched, frame, "edges") == pytest.approx(4 / 2)
     assert corner_distance_px(None, frame, "edges") == np.inf
 
 
@@ -191,12 +220,22 @@ def test_a_horizon_through_the_image_is_a_failure():
     H = np.array([[1.0, 0, 0], [0, 1, 0], [-0.25, 0, 1]])  # depth 1 - x/4 changes sign at x = 4
     assert faces_camera(H, corners_of((4, 4), "centres"))
     assert not faces_camera(H, corners_of((8, 6), "centres"))
-    assert corner_distance_px(H, Frame(np.zeros((0, 2)), np.zeros((0, 2)), np.eye(3), (8, 6)), "centres") == np.inf
+    assert (
+        corner_distance_px(
+            H, Frame(np.zeros((0, 2)), np.zeros((0, 2)), np.eye(3), (8, 6)), "centres"
+        )
+        == np.inf
+    )
 
 
 @pytest.mark.parametrize(
     ("size_wh", "expected"),
-    [((640, 480), (640, 480)), ((1000, 700), (685, 480)), ((700, 1000), (480, 685)), ((50, 50), (480, 480))],
+    [
+        ((640, 480), (640, 480)),
+        ((1000, 700), (685, 480)),
+        ((700, 1000), (480, 685)),
+        ((50, 50), (480, 480)),
+    ],
 )
 def test_short_side(size_wh, expected):
     assert short_side_wh(size_wh, 480) == expected
@@ -222,7 +261,8 @@ def test_gluefactory_frame_by_hand():
     frame = in_frame(protocol, [[0, 0]], [[10, 20]], H, (960, 960), (480, 480))
     np.testing.assert_allclose(frame.xy0, [[0.25, 0.25]])  # (0 + 0.5) / 2
     np.testing.assert_allclose(frame.xy1, [[10.5, 20.5]])
-    np.testing.assert_allclose(frame.H_true, [[2, 0, 10], [0, 2, 20], [0, 0, 1]])  # x -> 2x in original pixels, plus 10
+    # x -> 2x in original pixels, plus 10
+    np.testing.assert_allclose(frame.H_true, [[2, 0, 10], [0, 2, 20], [0, 0, 1]])
     assert frame.size_wh == (480, 480)
 
 
@@ -234,12 +274,18 @@ def frame_with_errors(errors, size_wh=(100, 80)) -> Frame:
 
 def test_correct_matches_and_precision_by_hand():
     row = score(
-        frame_with_errors([0, 0, 0, 0, 0.5, 1.5, 2.5, 50]), protocol_named("mma"), sequence="v", index=2, scores=np.ones(8)
+        frame_with_errors([0, 0, 0, 0, 0.5, 1.5, 2.5, 50]),
+        protocol_named("mma"),
+        sequence="v",
+        index=2,
+        scores=np.ones(8),
     )
     assert row.matches == 8
     assert row.correct[:3] == (5, 6, 7)
     assert row.correct[9] == 7
-    np.testing.assert_allclose(symmetric_precision(frame_with_errors([0, 0.5, 1.5, 5])), (0.5, 0.75))
+    np.testing.assert_allclose(
+        symmetric_precision(frame_with_errors([0, 0.5, 1.5, 5])), (0.5, 0.75)
+    )
 
 
 def test_symmetric_precision_averages_both_directions():
@@ -285,7 +331,11 @@ def test_keeps_the_strongest_matches_in_their_order():
 
 def test_estimator_of_a_protocol_can_be_changed():
     dift = protocol_named("dift").with_estimator("ransac")
-    assert (dift.ransac.estimator, dift.ransac.max_error_px, dift.ransac.max_iterations) == ("ransac", 3.0, 2000)
+    assert (dift.ransac.estimator, dift.ransac.max_error_px, dift.ransac.max_iterations) == (
+        "ransac",
+        3.0,
+        2000,
+    )
     assert protocol_named("gluefactory").with_estimator("ransac").ransac.max_iterations == 3000
     assert protocol_named("mma").with_estimator(None, 1.5).ransac.max_error_px == 1.5
     with pytest.raises(ValueError, match="expected a positive number"):
@@ -300,11 +350,19 @@ def test_best_threshold_is_chosen_by_mean_area(run, rendered, tmp_path, monkeypa
     benchmark, methods = read_benchmark(rendered), stored_methods(out)
     protocol = protocol_named("dift").with_estimator("ransac")
     single, swept = (
-        evaluate(benchmark, tmp_path / str(limit), methods, protocol.with_estimator(None, limit), draws=5, pictures=0)
+        evaluate(
+            benchmark,
+            tmp_path / str(limit),
+            methods,
+            protocol.with_estimator(None, limit),
+            draws=5,
+            pictures=0,
+        )
         for limit in (3.0, "best")
     )
     for name, method in swept.results["methods"].items():
-        assert swept.results["recipe"]["methods"][name]["max_error_px"] == 3.0  # four matches never lie within 1e-4 px
+        # four matches never lie within 1e-4 px
+        assert swept.results["recipe"]["methods"][name]["max_error_px"] == 3.0
         assert method["all"] == single.results["methods"][name]["all"]
     assert "the best of 0.0001 to 3 px per method" in swept.markdown()
     assert swept.with_threshold_of("few").ransac.max_error_px == 3.0
@@ -317,9 +375,17 @@ def table(errors, sequences, auc_px=(1, 3, 5)) -> ScoreTable:
     rows = []
     for place, (error, sequence) in enumerate(zip(errors, sequences)):
         row = score(
-            frame_with_errors([0.5, 2.5, 20]), protocol_named("mma"), sequence=sequence, index=2 + place, scores=np.ones(3)
+            frame_with_errors([0.5, 2.5, 20]),
+            protocol_named("mma"),
+            sequence=sequence,
+            index=2 + place,
+            scores=np.ones(3),
         )
-        rows.append(type(row)(**{**{f: getattr(row, f) for f in row.__dataclass_fields__}, "corner_px": error}))
+        rows.append(
+            type(row)(
+                **{**{f: getattr(row, f) for f in row.__dataclass_fields__}, "corner_px": error}
+            )
+        )
     return ScoreTable(tuple(rows), auc_px)
 
 
@@ -345,10 +411,15 @@ def test_bootstrap_equals_resampling_by_hand():
         expected = ScoreTable(tuple(rows), scores.auc_px).summary()
         for name in ("acc@1", "acc@5", "mma@3", "matches", "auc@3", "maa"):
             assert samples[name][draw] == pytest.approx(expected[name]), (name, draw)
-    assert bootstrap.intervals(samples)["acc@3"] == np.percentile(samples["acc@3"], [2.5, 97.5]).tolist()
+    assert (
+        bootstrap.intervals(samples)["acc@3"]
+        == np.percentile(samples["acc@3"], [2.5, 97.5]).tolist()
+    )
 
 
-@pytest.mark.parametrize("errors", [[], [np.inf, np.inf], [0.0, 0.0, 0.0], [0.5, 0.5, 3, 3, 7, np.inf]])
+@pytest.mark.parametrize(
+    "errors", [[], [np.inf, np.inf], [0.0, 0.0, 0.0], [0.5, 0.5, 3, 3, 7, np.inf]]
+)
 def test_resampled_area_is_the_area_of_the_resample(errors):
     errors = np.array(errors, np.float64)
     weights = np.random.default_rng(0).integers(0, 4, (30, len(errors)))
@@ -361,7 +432,9 @@ def test_differences_are_paired():
     sequences = [f"v_{i}" for i in range(12)]
     errors = np.linspace(0.1, 8, 12)
     bootstrap = Bootstrap(sequences, draws=200)
-    base, same, better = (bootstrap.samples(table(e, sequences)) for e in (errors, errors, errors / 2))
+    base, same, better = (
+        bootstrap.samples(table(e, sequences)) for e in (errors, errors, errors / 2)
+    )
     assert bootstrap.differences(same, base)["acc@3"] == [0, 0]  # unpaired it would be wide
     low, high = bootstrap.differences(better, base)["acc@3"]
     assert 0 < low <= 4 / 12 <= high
@@ -386,7 +459,16 @@ def test_results_hold_what_the_readme_promises(run):
         method = results["methods"][name]
         assert set(method) == {"all", "i", "v", "intervals", "sequences"}
         for group in ("all", "i", "v"):
-            for metric in ("acc@1", "acc@3", "acc@5", "mma@3", "matches", "correct@3", "auc@1", "auc@5"):
+            for metric in (
+                "acc@1",
+                "acc@3",
+                "acc@5",
+                "mma@3",
+                "matches",
+                "correct@3",
+                "auc@1",
+                "auc@5",
+            ):
                 assert isinstance(method[group][metric], float)
         assert set(method["sequences"]) == {"i_lamp", "v_wall"}
         low, high = method["intervals"]["all"]["acc@3"]
@@ -396,7 +478,9 @@ def test_results_hold_what_the_readme_promises(run):
     assert good["acc@5"] > 0.8
     assert good["mma@3"] > 0.7
     gap = results["differences"]["few - rootsift"]["all"]["matches"]
-    assert gap["difference"] == pytest.approx(results["methods"]["few"]["all"]["matches"] - good["matches"])
+    assert gap["difference"] == pytest.approx(
+        results["methods"]["few"]["all"]["matches"] - good["matches"]
+    )
     assert gap["interval"][1] < 0
     assert "| few |" in (out / "results.md").read_text()
     assert report.results["methods"] == results["methods"]
@@ -405,7 +489,9 @@ def test_results_hold_what_the_readme_promises(run):
 def test_the_overall_mean_counts_pairs_once(run):
     report, _ = run
     method = report.results["methods"]["rootsift"]
-    assert method["all"]["mma@3"] == pytest.approx((method["i"]["mma@3"] + method["v"]["mma@3"]) / 2)
+    assert method["all"]["mma@3"] == pytest.approx(
+        (method["i"]["mma@3"] + method["v"]["mma@3"]) / 2
+    )
 
 
 def test_pairs_csv_is_enough_to_recompute(run):
@@ -466,7 +552,9 @@ def test_other_protocols_run_on_the_same_folder(rendered, tmp_path, name):
     if name == "gluefactory":
         pytest.importorskip("poselib")
     benchmark = read_benchmark(rendered, sequences=["v_wall"])
-    report = evaluate(benchmark, tmp_path, [Method("s", rootsift())], protocol_named(name), draws=10, pictures=0)
+    report = evaluate(
+        benchmark, tmp_path, [Method("s", rootsift())], protocol_named(name), draws=10, pictures=0
+    )
     found = report.results["methods"]["s"]["all"]
     assert found["mma@3"] > 0.6
     assert found[f"auc@{report.protocol.auc_px[-1]}"] > 0.3
@@ -497,7 +585,12 @@ def test_unreadable_images_take_their_pairs_along_and_are_named(tmp_path, textur
     (root / "v_b" / "2.png").write_bytes(b"not an image")
     (root / "i_a" / "1.png").write_bytes(b"")
     report = evaluate(
-        read_benchmark(root), tmp_path / "out", [Method("s", rootsift())], protocol_named("mma"), draws=5, pictures=0
+        read_benchmark(root),
+        tmp_path / "out",
+        [Method("s", rootsift())],
+        protocol_named("mma"),
+        draws=5,
+        pictures=0,
     )
     assert report.results["pairs"] == 1
     text = "\n".join(report.results["problems"])
@@ -510,11 +603,18 @@ def test_truth_behind_the_camera_is_named(tmp_path, texture):
     root = render(tmp_path / "hp", texture, ("v_b",), 3)
     (root / "v_b" / "H_1_2").write_text("1 0 0 0 1 0 -0.02 0 1")
     methods = [Method("s", rootsift())]
-    report = evaluate(read_benchmark(root), tmp_path / "out", methods, protocol_named("dift"), draws=5, pictures=0)
-    assert "v_b: H_1_2 carries a corner of image 1 behind the camera; pair 1-2 is left out" in report.results["problems"]
+    report = evaluate(
+        read_benchmark(root), tmp_path / "out", methods, protocol_named("dift"), draws=5, pictures=0
+    )
+    assert (
+        "v_b: H_1_2 carries a corner of image 1 behind the camera; pair 1-2 is left out"
+        in report.results["problems"]
+    )
     (root / "v_b" / "H_1_3").write_text("1 0 0 0 1 0 -0.02 0 1")
     with pytest.raises(ValueError, match="no usable pair"):
-        evaluate(read_benchmark(root), tmp_path / "out2", methods, protocol_named("dift"), pictures=0)
+        evaluate(
+            read_benchmark(root), tmp_path / "out2", methods, protocol_named("dift"), pictures=0
+        )
 
 
 def test_images_without_keypoints_count_as_failures(tmp_path, texture):
@@ -522,16 +622,29 @@ def test_images_without_keypoints_count_as_failures(tmp_path, texture):
     for k in (1, 2, 3):
         cv2.imwrite(str(root / "i_a" / f"{k}.png"), np.full((150, 200, 3), 128, np.uint8))
     report = evaluate(
-        read_benchmark(root), tmp_path / "out", [Method("s", rootsift())], protocol_named("dift"), draws=5, pictures=1
+        read_benchmark(root),
+        tmp_path / "out",
+        [Method("s", rootsift())],
+        protocol_named("dift"),
+        draws=5,
+        pictures=1,
     )
     found = report.results["methods"]["s"]["all"]
-    assert (found["pairs"], found["failed"], found["matches"], found["acc@5"], found["mma@3"]) == (2, 1, 0, 0, 0)
+    assert (found["pairs"], found["failed"], found["matches"], found["acc@5"], found["mma@3"]) == (
+        2,
+        1,
+        0,
+        0,
+        0,
+    )
     json.loads((tmp_path / "out" / "results.json").read_text())  # no NaN, no infinity
 
 
 def test_method_names_must_differ(rendered, tmp_path):
     with pytest.raises(ValueError, match="different names"):
-        evaluate(read_benchmark(rendered), tmp_path, [Method("a", rootsift())] * 2, protocol_named("mma"))
+        evaluate(
+            read_benchmark(rendered), tmp_path, [Method("a", rootsift())] * 2, protocol_named("mma")
+        )
     with pytest.raises(ValueError, match="expected letters"):
         Method("a/b", rootsift())
 
@@ -563,11 +676,19 @@ def fixture_benchmark(root: Path, extension: str) -> tuple[Path, Path, dict]:
         (root / "images" / sequence).mkdir(parents=True)
         (root / "features" / sequence).mkdir(parents=True)
         for k in range(1, 7):
-            cv2.imwrite(str(root / "images" / sequence / f"{k}.{extension}"), np.zeros((h, w, 3), np.uint8))
+            cv2.imwrite(
+                str(root / "images" / sequence / f"{k}.{extension}"), np.zeros((h, w, 3), np.uint8)
+            )
             if k > 1:
-                np.savetxt(root / "images" / sequence / f"H_1_{k}", frozen[f"{sequence}/H_1_{k}"], fmt="%.18g")
+                np.savetxt(
+                    root / "images" / sequence / f"H_1_{k}",
+                    frozen[f"{sequence}/H_1_{k}"],
+                    fmt="%.18g",
+                )
             with (root / "features" / sequence / f"{k}.ppm.dift_sd").open("wb") as file:
-                arrays = {name: frozen[f"{sequence}/{k}/{name}"] for name in ("keypoints", "descriptors")}
+                arrays = {
+                    name: frozen[f"{sequence}/{k}/{name}"] for name in ("keypoints", "descriptors")
+                }
                 np.savez(file, scores=[], **arrays)
     return root / "images", root / "features", frozen
 
@@ -575,20 +696,28 @@ def fixture_benchmark(root: Path, extension: str) -> tuple[Path, Path, dict]:
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize("estimator", ["lmeds", "ransac"])
 def test_accuracy_equals_the_released_evaluation_on_every_pair(tmp_path, estimator, metric):
-    """expected/*: (is v, k, matches, mean corner distance) by eval_homography.py of the DIFT release on these files.
+    """expected/*: (is v, k, matches, mean corner distance) by eval_homography.py of the DIFT
+    release on these files.
 
-    Known differences: it stops where no homography is found, ours counts a failure; and an estimate with fewer than four
-    inliers or a horizon through the image is infinitely wrong here, a large number there: neither is ever accurate.
+    Known differences: it stops where no homography is found, ours counts a failure; and an estimate
+    with fewer than four inliers or a horizon through the image is infinitely wrong here, a large
+    number there: neither is ever accurate.
     """
     images, features, frozen = fixture_benchmark(tmp_path, "png")
     protocol = protocol_named("dift").with_estimator(estimator)
     method = ForeignMethod("released", features, metric=metric)
-    report = evaluate(read_benchmark(images), tmp_path / "out", [method], protocol, draws=5, pictures=0)
+    report = evaluate(
+        read_benchmark(images), tmp_path / "out", [method], protocol, draws=5, pictures=0
+    )
     expected = frozen[f"expected/{estimator}/{metric}"]
     rows = report.tables["released"].rows
     assert len(rows) == len(expected) == 10
     for row, (is_v, k, matches, distance) in zip(rows, expected):
-        assert (row.sequence, row.index, row.matches) == (("i_flat", "v_tilt")[int(is_v)], k, matches)
+        assert (row.sequence, row.index, row.matches) == (
+            ("i_flat", "v_tilt")[int(is_v)],
+            k,
+            matches,
+        )
         assert [row.corner_px <= t for t in (1, 3, 5)] == [distance <= t for t in (1, 3, 5)]
         if np.isfinite(row.corner_px):
             assert row.corner_px == pytest.approx(distance, rel=1e-6)
@@ -603,7 +732,12 @@ def test_squared_distances_as_products():
 
 def test_npz_features_count_repeated_keypoints_once(tmp_path):
     with (tmp_path / "1.ppm.x").open("wb") as file:
-        np.savez(file, keypoints=[[5, 5, 1.0], [2, 3, 1.0], [5, 5, 1.0]], scores=[0.1, 0.2, 0.3], descriptors=np.eye(3))
+        np.savez(
+            file,
+            keypoints=[[5, 5, 1.0], [2, 3, 1.0], [5, 5, 1.0]],
+            scores=[0.1, 0.2, 0.3],
+            descriptors=np.eye(3),
+        )
     features = read_npz_features(tmp_path / "1.ppm.x", (10, 8))
     np.testing.assert_array_equal(features.keypoints.xy, [[2, 3], [5, 5]])
     np.testing.assert_array_equal(features.descriptors, np.eye(3)[[1, 0]])
@@ -639,7 +773,9 @@ def test_foreign_files_are_found_beside_the_images_and_missed_by_name(tmp_path):
 
 
 def write_hloc(rendered: Path, run_out: Path, folder: Path) -> tuple[Path, Path]:
-    """The run's own features and matches as hloc would have written them: no recipe, another extension in the names."""
+    """The run's own features and matches as hloc would have written them: no recipe, another
+    extension in the names.
+    """
     stored = stored_methods(run_out)[0]
     with h5py.File(stored.features) as ours, h5py.File(folder / "feats.h5", "w") as theirs:
         for sequence in ours:
@@ -658,18 +794,35 @@ def write_hloc(rendered: Path, run_out: Path, folder: Path) -> tuple[Path, Path]
 def test_scores_hloc_files_like_our_own(run, rendered, tmp_path):
     report, out = run
     features, matches = write_hloc(rendered, out, tmp_path)
-    methods = [ForeignMethod("matched-here", features), ForeignMethod("their-matches", features, matches)]
-    foreign = evaluate(read_benchmark(rendered), tmp_path / "out", methods, protocol_named("dift"), draws=60, pictures=0)
+    methods = [
+        ForeignMethod("matched-here", features),
+        ForeignMethod("their-matches", features, matches),
+    ]
+    foreign = evaluate(
+        read_benchmark(rendered),
+        tmp_path / "out",
+        methods,
+        protocol_named("dift"),
+        draws=60,
+        pictures=0,
+    )
     for name in ("matched-here", "their-matches"):
-        own, theirs = report.results["methods"]["rootsift"]["all"], foreign.results["methods"][name]["all"]
-        assert {k: theirs[k] for k in ("acc@3", "matches", "mma@3")} == {k: own[k] for k in ("acc@3", "matches", "mma@3")}
+        own, theirs = (
+            report.results["methods"]["rootsift"]["all"],
+            foreign.results["methods"][name]["all"],
+        )
+        assert {k: theirs[k] for k in ("acc@3", "matches", "mma@3")} == {
+            k: own[k] for k in ("acc@3", "matches", "mma@3")
+        }
     with pytest.raises(KeyError, match=r"has no features for v_new/1\.png"):
         ForeignFeatures(features, rendered).locate("v_new/1.png")
 
 
 def test_describes_at_given_keypoints(tmp_path, picture):
     (tmp_path / "v_a-1.kp").write_text("10.5 20\n\n30 40 0.9\n10.5 20\n")
-    np.testing.assert_array_equal(read_keypoint_file(tmp_path / "v_a-1.kp"), [[10.5, 20], [30, 40], [10.5, 20]])
+    np.testing.assert_array_equal(
+        read_keypoint_file(tmp_path / "v_a-1.kp"), [[10.5, 20], [30, 40], [10.5, 20]]
+    )
 
     class Reads:
         def describe(self, image, keypoints, name=""):
@@ -682,7 +835,8 @@ def test_describes_at_given_keypoints(tmp_path, picture):
     features = at.extract(picture, "v_a/1.png")
     np.testing.assert_allclose(features.descriptors, [[10.5, 20], [30, 40]])
     small = cv2.resize(picture, (160, 120))
-    seen = at.extract_resized(small, "v_a/1.png", (320, 240))  # the same places in the smaller image
+    # the same places in the smaller image
+    seen = at.extract_resized(small, "v_a/1.png", (320, 240))
     np.testing.assert_allclose(seen.descriptors, [[5, 9.75], [14.75, 19.75]])
     back = ShortSide(at, 120).extract(picture, "v_a/1.png")
     np.testing.assert_allclose(back.keypoints.xy, [[10.5, 20], [30, 40]], atol=1e-4)
@@ -708,7 +862,14 @@ def test_foreign_method_refuses_what_it_cannot_do(tmp_path):
 def test_runs_side_by_side(run, rendered, tmp_path):
     report, out = run
     methods = [Method("rootsift", rootsift(max_keypoints=60))]
-    other = evaluate(read_benchmark(rendered), tmp_path / "other", methods, protocol_named("dift"), draws=60, pictures=0)
+    other = evaluate(
+        read_benchmark(rendered),
+        tmp_path / "other",
+        methods,
+        protocol_named("dift"),
+        draws=60,
+        pictures=0,
+    )
     both = compare_runs([out, tmp_path / "other"])
     assert list(both.tables) == ["out/rootsift", "few", "other/rootsift"]
     names = both.results["methods"]
@@ -728,26 +889,78 @@ def test_runs_side_by_side(run, rendered, tmp_path):
 
 
 def test_command_evaluates_and_compares(rendered, tmp_path, capsys):
-    words = ["evaluate", str(rendered), str(tmp_path / "a"), "--protocol", "mma", "--max-keypoints", "80", "--bootstrap", "20"]
-    words += ["--pictures", "0", "--group", "both=i_lamp,v_wall", "--method", "s:descriptor=rootsift"]
+    words = [
+        "evaluate",
+        str(rendered),
+        str(tmp_path / "a"),
+        "--protocol",
+        "mma",
+        "--max-keypoints",
+        "80",
+        "--bootstrap",
+        "20",
+    ]
+    words += [
+        "--pictures",
+        "0",
+        "--group",
+        "both=i_lamp,v_wall",
+        "--method",
+        "s:descriptor=rootsift",
+    ]
     words += ["--method", "few:descriptor=rootsift,max-keypoints=30"]
     assert main(words) == 0
     results = json.loads((tmp_path / "a" / "results.json").read_text())
     assert list(results["methods"]) == ["s", "few"]
     assert results["command"].startswith("dift-geo evaluate ")
     assert results["methods"]["s"]["both"] == results["methods"]["s"]["all"]
-    assert main(["evaluate", str(rendered), str(tmp_path / "a"), "--protocol", "mma", "--cached", "--pictures", "0"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(rendered),
+                str(tmp_path / "a"),
+                "--protocol",
+                "mma",
+                "--cached",
+                "--pictures",
+                "0",
+            ]
+        )
+        == 0
+    )
     capsys.readouterr()
     assert main(["evaluate", "--compare", str(tmp_path / "a"), str(tmp_path / "a")]) == 1
     assert "cannot be told apart" in capsys.readouterr().err
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert main(["evaluate", str(tmp_path / "both"), "--compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(tmp_path / "both"),
+                "--compare",
+                str(tmp_path / "a"),
+                str(tmp_path / "b"),
+            ]
+        )
+        == 0
+    )
     assert "b/few" in capsys.readouterr().out
     assert (tmp_path / "both" / "results.md").is_file()
 
 
 def test_command_takes_its_one_method_from_the_flags(rendered, tmp_path):
-    words = ["evaluate", str(rendered), str(tmp_path), "--descriptor", "rootsift", "--max-keypoints", "40", "--pictures", "0"]
+    words = [
+        "evaluate",
+        str(rendered),
+        str(tmp_path),
+        "--descriptor",
+        "rootsift",
+        "--max-keypoints",
+        "40",
+        "--pictures",
+        "0",
+    ]
     words += ["--device", "auto"]
     assert main([*words, "--sequences", "i_*", "--bootstrap", "5"]) == 0
     assert list(json.loads((tmp_path / "results.json").read_text())["methods"]) == ["rootsift"]
@@ -762,8 +975,14 @@ def test_command_takes_its_one_method_from_the_flags(rendered, tmp_path):
         (["{hp}", "{out}", "--method", "a:colour=red"], "expected flag=value"),
         (["{hp}", "{out}", "--features", "x"], "expected NAME=VALUE"),
         (["{hp}", "{out}", "--features", "x=/none.h5"], "no features at"),
-        (["{hp}", "{out}", "--features", "x={hp}", "--matches", "y=/none.h5"], "which no --features names"),
-        (["{hp}", "{out}", "--descriptor", "rootsift", "--max-error", "-1"], "expected a positive number"),
+        (
+            ["{hp}", "{out}", "--features", "x={hp}", "--matches", "y=/none.h5"],
+            "which no --features names",
+        ),
+        (
+            ["{hp}", "{out}", "--descriptor", "rootsift", "--max-error", "-1"],
+            "expected a positive number",
+        ),
         (["{hp}", "{out}", "--cached"], "--cached needs"),
     ],
 )
@@ -776,7 +995,17 @@ def test_command_says_in_one_line_what_it_cannot_do(rendered, tmp_path, capsys, 
 
 def test_command_reports_left_out_pairs_by_exit_code(tmp_path, texture, capsys):
     root = render(tmp_path / "hp", texture, ("i_a",), 3)
-    words = ["evaluate", str(root), str(tmp_path / "out"), "--descriptor", "rootsift", "--bootstrap", "5", "--pictures", "0"]
+    words = [
+        "evaluate",
+        str(root),
+        str(tmp_path / "out"),
+        "--descriptor",
+        "rootsift",
+        "--bootstrap",
+        "5",
+        "--pictures",
+        "0",
+    ]
     assert main(words) == 3
     assert "left out: i_a: image 4, 5, 6 are missing" in capsys.readouterr().err
 

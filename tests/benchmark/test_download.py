@@ -27,21 +27,29 @@ def impatient(monkeypatch):
 
 
 def archive(sequences=("i_dome", "v_yuri", "v_talent")) -> bytes:
-    """A zip in the layout of the release; incompressible, so that it is longer than one network buffer."""
+    """A zip in the layout of the release; incompressible, so that it is longer than one network
+    buffer.
+    """
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as file:
         for sequence in sequences:
             for k in range(1, 7):
-                pixels = b"".join(hashlib.sha256(f"{sequence}{k}{i}".encode()).digest() for i in range(2000))
+                pixels = b"".join(
+                    hashlib.sha256(f"{sequence}{k}{i}".encode()).digest() for i in range(2000)
+                )
                 file.writestr(f"hpatches-sequences-release/{sequence}/{k}.ppm", pixels)
                 if k > 1:
-                    file.writestr(f"hpatches-sequences-release/{sequence}/H_1_{k}", "1 0 0 0 1 0 0 0 1")
+                    file.writestr(
+                        f"hpatches-sequences-release/{sequence}/H_1_{k}", "1 0 0 0 1 0 0 0 1"
+                    )
         file.writestr("../outside.txt", "no")
     return data.getvalue()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.content` with ranges; closes after `server.breaks` bytes while there are any in that list."""
+    """Serves `server.content` with ranges; closes after `server.breaks` bytes while there are any
+    in that list.
+    """
 
     def do_GET(self):
         server = self.server
@@ -55,7 +63,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path != "/hpatches.zip":
             self.send_error(404)
             return
-        start = int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"]).group(1)) if server.ranges else 0
+        start = (
+            int(re.fullmatch(r"bytes=(\d+)-", self.headers["Range"]).group(1))
+            if server.ranges
+            else 0
+        )
         if start and start >= len(server.content):
             self.send_response(416)
             self.send_header("Content-Range", f"bytes */{len(server.content)}")
@@ -170,7 +182,9 @@ def test_a_complete_folder_asks_nobody(server, tmp_path, monkeypatch):
 def test_a_wrong_checksum_deletes_the_download(server, tmp_path, how):
     server.named = "0" * 64
     moved = server.url.replace("hpatches.zip", "moved.zip")
-    options = {"url": server.url, "sha256": "0" * 64} if how == "named by the user" else {"url": moved}
+    options = (
+        {"url": server.url, "sha256": "0" * 64} if how == "named by the user" else {"url": moved}
+    )
     with pytest.raises(OSError, match=r"damaged \(SHA-256 [0-9a-f]{64}, expected 0{64}\)"):
         download_hpatches(tmp_path, **options)
     assert files(tmp_path) == set()
@@ -194,7 +208,18 @@ def test_a_dead_address_is_one_line(server, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark_download, "ATTEMPTS", 2)
     with pytest.raises(OSError, match="answers 404"):
         download_hpatches(tmp_path, url=server.url.replace("hpatches.zip", "gone.zip"))
-    assert main(["evaluate", str(tmp_path), str(tmp_path / "out"), "--download", "http://127.0.0.1:9/x.zip"]) == 1
+    assert (
+        main(
+            [
+                "evaluate",
+                str(tmp_path),
+                str(tmp_path / "out"),
+                "--download",
+                "http://127.0.0.1:9/x.zip",
+            ]
+        )
+        == 1
+    )
     error = capsys.readouterr().err.strip().splitlines()
     assert "could not download http://127.0.0.1:9/x.zip" in error[-1]
 

@@ -1,4 +1,6 @@
-"""COLMAP's own files, against pycolmap, against SQLite read by hand, and against COLMAP's importers where it is installed."""
+"""COLMAP's own files, against pycolmap, against SQLite read by hand, and against COLMAP's importers
+where it is installed.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,12 @@ def colmap_made(photos: Path) -> Path:
     path = photos.parent / "colmap.db"
     extraction = pycolmap.FeatureExtractionOptions(num_threads=1, use_gpu=False)
     extraction.sift.max_num_features = 200
-    pycolmap.extract_features(path, photos, camera_mode=pycolmap.CameraMode.SINGLE, extraction_options=extraction)
-    pycolmap.match_exhaustive(path, matching_options=pycolmap.FeatureMatchingOptions(num_threads=1, use_gpu=False))
+    pycolmap.extract_features(
+        path, photos, camera_mode=pycolmap.CameraMode.SINGLE, extraction_options=extraction
+    )
+    pycolmap.match_exhaustive(
+        path, matching_options=pycolmap.FeatureMatchingOptions(num_threads=1, use_gpu=False)
+    )
     return path
 
 
@@ -48,7 +54,9 @@ def database(colmap_made: Path, tmp_path: Path) -> Path:
 
 
 def tables(path: Path) -> dict[str, dict]:
-    """Keypoints and descriptors by image name, matches by pair of names, configurations: by SQL, without pycolmap."""
+    """Keypoints and descriptors by image name, matches by pair of names, configurations: by SQL,
+    without pycolmap.
+    """
     with sqlite3.connect(path) as connection:
         names = dict(connection.execute("SELECT image_id, name FROM images"))
 
@@ -57,7 +65,10 @@ def tables(path: Path) -> dict[str, dict]:
             columns = [c[1] for c in connection.execute(f"PRAGMA table_info({table})")]
             records = [dict(zip(columns, row)) for row in rows]
             key = "pair_id" if "pair_id" in columns else "image_id"
-            return {r[key]: np.frombuffer(r["data"] or b"", dtype).reshape(r["rows"], r["cols"]) for r in records}
+            return {
+                r[key]: np.frombuffer(r["data"] or b"", dtype).reshape(r["rows"], r["cols"])
+                for r in records
+            }
 
         configurations = dict(connection.execute("SELECT pair_id, config FROM two_view_geometries"))
         keypoints, descriptors = arrays("keypoints", np.float32), arrays("descriptors", np.uint8)
@@ -65,7 +76,8 @@ def tables(path: Path) -> dict[str, dict]:
     connection.close()
 
     def pair(pair_id: int) -> tuple[str, str]:
-        return names[(pair_id - pair_id % 2147483647) // 2147483647], names[pair_id % 2147483647]  # COLMAP's documentation
+        # COLMAP's documentation
+        return names[(pair_id - pair_id % 2147483647) // 2147483647], names[pair_id % 2147483647]
 
     return {
         "keypoints": {names[i]: rows for i, rows in keypoints.items()},
@@ -76,14 +88,17 @@ def tables(path: Path) -> dict[str, dict]:
 
 
 def test_colmaps_keypoints_are_where_and_how_colmap_saw_them(database: Path, photos: Path) -> None:
-    """RootSIFT cut by OpenCV at the imported position, scale and angle agrees with the bytes that COLMAP computed."""
+    """RootSIFT cut by OpenCV at the imported position, scale and angle agrees with the bytes that
+    COLMAP computed.
+    """
     stored = tables(database)["descriptors"]
     detector = ColmapKeypoints(database)
     for name in sorted(stored):
         image = read_image(photos / name)
         ours = Sift().describe(image, detector.detect_named(image, name))
         theirs = stored[name] / np.linalg.norm(stored[name].astype(float), axis=1, keepdims=True)
-        assert np.median((ours * theirs).sum(1)) > 0.97  # 0.66 with the angle's sign turned, 0.77 at half the scale
+        # 0.66 with the angle's sign turned, 0.77 at half the scale
+        assert np.median((ours * theirs).sum(1)) > 0.97
 
 
 def test_detected_rows_follow_the_size_of_the_picture(database: Path, photos: Path) -> None:
@@ -102,7 +117,9 @@ def test_all_of_colmaps_keypoint_layouts(tmp_path: Path, columns: int) -> None:
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     row = {2: [10, 20], 4: [10, 20, scale, angle], 6: [10, 20, cos, -sin, sin, cos]}[columns]
     with pycolmap.Database.open(tmp_path / "one.db") as one:
-        camera = one.write_camera(pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", 100.0, 64, 48))
+        camera = one.write_camera(
+            pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", 100.0, 64, 48)
+        )
         image = one.write_image(pycolmap.Image(name="a.png", camera_id=camera))
         one.write_keypoints(image, np.array([row], np.float32))
     found = ColmapKeypoints(tmp_path / "one.db").keypoints_of("a.png")
@@ -140,7 +157,9 @@ def test_errors_are_clear(database: Path, tmp_path: Path) -> None:
         ColmapKeypoints(tmp_path / "text.db")
 
 
-def test_dift_describes_colmaps_keypoints_and_the_matches_go_back(database: Path, photos: Path, tmp_path: Path) -> None:
+def test_dift_describes_colmaps_keypoints_and_the_matches_go_back(
+    database: Path, photos: Path, tmp_path: Path
+) -> None:
     """The whole road of a COLMAP user, ending in COLMAP's mapper on their own database."""
     before = tables(database)
     extractor = build_extractor(detector=f"colmap:{database}", reading="dense", size=240)
@@ -157,9 +176,14 @@ def test_dift_describes_colmaps_keypoints_and_the_matches_go_back(database: Path
         for pair in pairs:
             np.testing.assert_array_equal(after["matches"][pair], matches[pair].pairs)
     assert after["configurations"] == {}  # COLMAP's verification of its old matches went with them
-    export_database(database, photos, tmp_path / "features.h5", pairs, tmp_path / "matches.h5", verified=True)
-    assert set(tables(database)["configurations"]) == {pair for pair in pairs if len(after["matches"][pair])}
-    assert 0 not in tables(database)["configurations"].values()  # COLMAP 4 passes over UNDEFINED without a word
+    export_database(
+        database, photos, tmp_path / "features.h5", pairs, tmp_path / "matches.h5", verified=True
+    )
+    assert set(tables(database)["configurations"]) == {
+        pair for pair in pairs if len(after["matches"][pair])
+    }
+    # COLMAP 4 passes over UNDEFINED without a word
+    assert 0 not in tables(database)["configurations"].values()
 
 
 def test_a_new_database_maps(database: Path, photos: Path, tmp_path: Path) -> None:
@@ -167,38 +191,76 @@ def test_a_new_database_maps(database: Path, photos: Path, tmp_path: Path) -> No
     pairs = list(combinations(["view_0.png", "view_1.png", "view_2.png"], 2))
     write_pairs(tmp_path / "pairs.txt", pairs)
     files = [str(tmp_path / name) for name in ("features.h5", "pairs.txt", "matches.h5")]
-    assert main(["export", *files, "--database", str(tmp_path / "new.db"), "--images", str(photos), "--verified"]) == 0
+    assert (
+        main(
+            [
+                "export",
+                *files,
+                "--database",
+                str(tmp_path / "new.db"),
+                "--images",
+                str(photos),
+                "--verified",
+            ]
+        )
+        == 0
+    )
     models = pycolmap.incremental_mapping(tmp_path / "new.db", photos, tmp_path / "models")
     assert max(model.num_reg_images() for model in models.values()) == 3
 
 
-def test_export_refuses_a_database_with_other_keypoints(database: Path, photos: Path, tmp_path: Path) -> None:
+def test_export_refuses_a_database_with_other_keypoints(
+    database: Path, photos: Path, tmp_path: Path
+) -> None:
     names = ["view_0.png", "view_1.png"]
-    extract_images(photos, names, build_extractor(descriptor="rootsift", max_keypoints=50), tmp_path / "features.h5")
+    extract_images(
+        photos,
+        names,
+        build_extractor(descriptor="rootsift", max_keypoints=50),
+        tmp_path / "features.h5",
+    )
     match_pairs(tmp_path / "features.h5", [("view_0.png", "view_1.png")], tmp_path / "matches.h5")
     with pytest.raises(
-        ValueError, match=r"other keypoints for 'view_0.png' than the 50 features; extract with --detector colmap:"
+        ValueError,
+        match=r"other keypoints for 'view_0.png' than the 50 features; extract with --detector colmap:",
     ):
-        export_database(database, photos, tmp_path / "features.h5", [("view_0.png", "view_1.png")], tmp_path / "matches.h5")
+        export_database(
+            database,
+            photos,
+            tmp_path / "features.h5",
+            [("view_0.png", "view_1.png")],
+            tmp_path / "matches.h5",
+        )
 
 
 def test_import_keeps_everything(database: Path, tmp_path: Path) -> None:
-    assert main(["import", str(database), str(tmp_path / "f.h5"), "--matches", str(tmp_path / "m.h5")]) == 0
+    assert (
+        main(["import", str(database), str(tmp_path / "f.h5"), "--matches", str(tmp_path / "m.h5")])
+        == 0
+    )
     stored = tables(database)
     with FeatureStore(tmp_path / "f.h5") as features, MatchStore(tmp_path / "m.h5") as matches:
         assert list(features) == ["view_0.png", "view_1.png", "view_2.png"]
         for name in features:
-            np.testing.assert_allclose(features[name].keypoints.xy, stored["keypoints"][name][:, :2] - 0.5, atol=1e-4)
+            np.testing.assert_allclose(
+                features[name].keypoints.xy, stored["keypoints"][name][:, :2] - 0.5, atol=1e-4
+            )
             bytes_back = np.round(features[name].descriptors * 512).clip(0, 255)
             assert np.abs(bytes_back - stored["descriptors"][name]).max() <= 1
         for pair, rows in stored["matches"].items():
-            np.testing.assert_array_equal(matches[pair].pairs, rows[np.argsort(rows[:, 0], kind="stable")])
+            np.testing.assert_array_equal(
+                matches[pair].pairs, rows[np.argsort(rows[:, 0], kind="stable")]
+            )
 
 
 def test_importing_a_database_without_descriptors_or_keypoints(tmp_path: Path) -> None:
     with pycolmap.Database.open(tmp_path / "bare.db") as bare:
-        camera = bare.write_camera(pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", 100.0, 64, 48))
-        ids = [bare.write_image(pycolmap.Image(name=f"{i}.png", camera_id=camera)) for i in range(3)]
+        camera = bare.write_camera(
+            pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", 100.0, 64, 48)
+        )
+        ids = [
+            bare.write_image(pycolmap.Image(name=f"{i}.png", camera_id=camera)) for i in range(3)
+        ]
         bare.write_keypoints(ids[0], np.array([[1, 2]], np.float32))
         bare.write_keypoints(ids[1], np.zeros((0, 2), np.float32))
     assert import_database(tmp_path / "bare.db", tmp_path / "f.h5", tmp_path / "m.h5")[1] == 0
@@ -228,7 +290,9 @@ def test_text_files_say_what_colmaps_importers_expect(tmp_path: Path) -> None:
     assert lines[0] == "3 128"
     numbers = np.array([line.split() for line in lines[1:]], float)
     with FeatureStore(tmp_path / "f.h5") as features:
-        np.testing.assert_array_equal(numbers[:, :2].astype(np.float32), features["a.png"].keypoints.xy + np.float32(0.5))
+        np.testing.assert_array_equal(
+            numbers[:, :2].astype(np.float32), features["a.png"].keypoints.xy + np.float32(0.5)
+        )
     np.testing.assert_array_equal(numbers[:, 2:4], [[2.5, -1.25]] * 3)
     assert np.abs(numbers[:, 4:] - 512 * descriptors).max() < 1
     assert (tmp_path / "text/matches.txt").read_text() == "a.png sub/b.png\n0 1\n2 0\n"
@@ -238,14 +302,18 @@ def test_text_files_say_what_colmaps_importers_expect(tmp_path: Path) -> None:
 def test_text_has_zeros_for_descriptors_that_bytes_cannot_hold(tmp_path: Path, dim: int) -> None:
     _store_text_example(tmp_path, -np.ones((3, dim)) / np.sqrt(dim), shaped=False)
     export_text(tmp_path / "text", tmp_path / "f.h5")
-    rows = [line.split() for line in (tmp_path / "text/features/a.png.txt").read_text().splitlines()[1:]]
+    rows = [
+        line.split() for line in (tmp_path / "text/features/a.png.txt").read_text().splitlines()[1:]
+    ]
     assert all(row[2:] == ["1", "0", *["0"] * 128] for row in rows)
     assert not (tmp_path / "text/matches.txt").exists()
 
 
 def test_text_refuses_names_with_spaces(tmp_path: Path) -> None:
     with FeatureStore(tmp_path / "f.h5", {}) as features:
-        features["a b.png"] = Features(Keypoints(np.zeros((0, 2)), np.zeros(0), (4, 4)), np.zeros((0, 128)))
+        features["a b.png"] = Features(
+            Keypoints(np.zeros((0, 2)), np.zeros(0), (4, 4)), np.zeros((0, 128))
+        )
         features.merge()
     with pytest.raises(ValueError, match=r"'a b.png' holds a space"):
         export_text(tmp_path / "text", tmp_path / "f.h5")
@@ -258,20 +326,45 @@ def test_colmaps_importers_read_the_text_back(database: Path, photos: Path, tmp_
     export_text(tmp_path / "text", tmp_path / "f.h5", list(before["matches"]), tmp_path / "m.h5")
     new = str(tmp_path / "new.db")
     common = ["--database_path", new]
-    features = ["feature_importer", *common, "--image_path", str(photos), "--import_path", str(tmp_path / "text/features")]
-    matches = ["matches_importer", *common, "--match_list_path", str(tmp_path / "text/matches.txt"), "--match_type", "raw"]
-    options = subprocess.run(["colmap", "matches_importer", "--help"], capture_output=True, text=True, timeout=100).stdout
-    gpu = "--FeatureMatching.use_gpu" if "--FeatureMatching.use_gpu" in options else "--SiftMatching.use_gpu"  # 3
+    features = [
+        "feature_importer",
+        *common,
+        "--image_path",
+        str(photos),
+        "--import_path",
+        str(tmp_path / "text/features"),
+    ]
+    matches = [
+        "matches_importer",
+        *common,
+        "--match_list_path",
+        str(tmp_path / "text/matches.txt"),
+        "--match_type",
+        "raw",
+    ]
+    options = subprocess.run(
+        ["colmap", "matches_importer", "--help"], capture_output=True, text=True, timeout=100
+    ).stdout
+    # 3
+    gpu = (
+        "--FeatureMatching.use_gpu"
+        if "--FeatureMatching.use_gpu" in options
+        else "--SiftMatching.use_gpu"
+    )
     for arguments in (features, [*matches, gpu, "0"]):
         subprocess.run(["colmap", *arguments], check=True, capture_output=True, timeout=100)
     after = tables(Path(new))
     for name, rows in before["keypoints"].items():
         np.testing.assert_allclose(after["keypoints"][name][:, :2], rows[:, :2], atol=1e-3)
     for pair, rows in before["matches"].items():
-        np.testing.assert_array_equal(after["matches"][pair], rows[np.argsort(rows[:, 0], kind="stable")])
+        np.testing.assert_array_equal(
+            after["matches"][pair], rows[np.argsort(rows[:, 0], kind="stable")]
+        )
 
 
-def test_commands_ask_for_what_they_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_ask_for_what_they_need(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = ["f.h5", "p.txt", "m.h5"]
     assert main(["export", *files]) == 1
     assert "give --database FILE or --text FOLDER" in capsys.readouterr().err
@@ -281,12 +374,18 @@ def test_commands_ask_for_what_they_need(tmp_path: Path, capsys: pytest.CaptureF
     assert "no COLMAP database" in capsys.readouterr().err
 
 
-def test_the_commands_of_the_readme_run(database: Path, photos: Path, tmp_path: Path, monkeypatch) -> None:
+def test_the_commands_of_the_readme_run(
+    database: Path, photos: Path, tmp_path: Path, monkeypatch
+) -> None:
     readme = ROOT / "README.md"
     section = (
-        readme.read_text(encoding="utf-8").partition("## With COLMAP")[2].partition("\n## ")[0] if readme.is_file() else ""
+        readme.read_text(encoding="utf-8").partition("## With COLMAP")[2].partition("\n## ")[0]
+        if readme.is_file()
+        else ""
     )
-    commands = [line.partition("#")[0] for line in section.splitlines() if line.startswith("dift-geo ")]
+    commands = [
+        line.partition("#")[0] for line in section.splitlines() if line.startswith("dift-geo ")
+    ]
     assert commands, "the README has lost its section on COLMAP"
     (tmp_path / "photos").symlink_to(photos)
     monkeypatch.chdir(tmp_path)  # where database.db is

@@ -33,22 +33,36 @@ def test_recovers_known_cameras(tmp_path, mapper):
     scene = make_scene(tmp_path / "exact", wrong=0)
     known = {"*": ("SIMPLE_PINHOLE", [FOCAL, SIZE_WH[0] / 2, SIZE_WH[1] / 2])}
     result = reconstruct_from_stores(
-        scene.images, scene.features, scene.matches, scene.pairs, tmp_path / "out", intrinsics=known, mapper=mapper
+        scene.images,
+        scene.features,
+        scene.matches,
+        scene.pairs,
+        tmp_path / "out",
+        intrinsics=known,
+        mapper=mapper,
     )
     assert result.summary["registered"] == len(scene.poses)
     assert max(pose_errors_deg(result.model, scene.poses)) < 0.002
-    assert result.summary["reprojection_px"] < 0.002  # a frame off by half a pixel, or float16 keypoints, would show here
-    assert pycolmap.Reconstruction(str(tmp_path / "out" / "sparse")).num_points3D() == result.summary["points"]
+    # a frame off by half a pixel, or float16 keypoints, would show here
+    assert result.summary["reprojection_px"] < 0.002
+    assert (
+        pycolmap.Reconstruction(str(tmp_path / "out" / "sparse")).num_points3D()
+        == result.summary["points"]
+    )
 
 
 def test_unknown_focal_length_is_recovered(scene, tmp_path):
-    result = reconstruct_from_stores(scene.images, scene.features, scene.matches, scene.pairs, tmp_path, camera_mode="single")
+    result = reconstruct_from_stores(
+        scene.images, scene.features, scene.matches, scene.pairs, tmp_path, camera_mode="single"
+    )
     (camera,) = result.model.cameras.values()
     assert camera.mean_focal_length() == pytest.approx(FOCAL, rel=0.02)
 
 
 def test_matches_taken_as_verified_are_used(scene, tmp_path):
-    """COLMAP 4 drops pairs of UNDEFINED configuration silently: the explicit one must get through without verification."""
+    """COLMAP 4 drops pairs of UNDEFINED configuration silently: the explicit one must get through
+    without verification.
+    """
     with FeatureStore(scene.features) as features:
         points = len(features["view 0.png"])
     with MatchStore(tmp_path / "true.h5", {}) as store:
@@ -56,7 +70,13 @@ def test_matches_taken_as_verified_are_used(scene, tmp_path):
             store.put(pair, Matches(np.stack([np.arange(points)] * 2, 1), np.ones(points)), points)
         store.merge()
     result = reconstruct_from_stores(
-        scene.images, scene.features, tmp_path / "true.h5", scene.pairs, tmp_path / "out", verify=False, camera_mode="single"
+        scene.images,
+        scene.features,
+        tmp_path / "true.h5",
+        scene.pairs,
+        tmp_path / "out",
+        verify=False,
+        camera_mode="single",
     )
     assert result.summary["registered"] == len(scene.poses)
 
@@ -82,11 +102,15 @@ def test_no_model_is_an_error_and_leaves_none(scene, tmp_path):
             store.put(pair, Matches(np.zeros((0, 2)), np.zeros(0)), 150)
         store.merge()
     with pytest.raises(NoModelError, match=r"0.0 matches per pair, 0 of 10 pairs verified"):
-        reconstruct_from_stores(scene.images, scene.features, tmp_path / "none.h5", scene.pairs, tmp_path)
+        reconstruct_from_stores(
+            scene.images, scene.features, tmp_path / "none.h5", scene.pairs, tmp_path
+        )
     assert not (tmp_path / "sparse").exists()
 
 
-def test_small_sets_are_mapped_until_the_most_complete_model_has_come_twice(scene, tmp_path, monkeypatch):
+def test_small_sets_are_mapped_until_the_most_complete_model_has_come_twice(
+    scene, tmp_path, monkeypatch
+):
     import pycolmap
 
     seen = []
@@ -116,7 +140,12 @@ def test_small_sets_are_mapped_until_the_most_complete_model_has_come_twice(scen
     models = map_database(tmp_path / "d.db", scene.images, tmp_path / "models", seed=5)
     assert [seed for seed, _ in seen] == [5, 6, 7, 8]
     assert {limit for _, limit in seen} == {2.0}
-    assert [(model.images, model.points) for model in models] == [(4, 50), (4, 50), (4, 30), (3, 90)]
+    assert [(model.images, model.points) for model in models] == [
+        (4, 50),
+        (4, 50),
+        (4, 30),
+        (3, 90),
+    ]
     seen.clear()
     found = [Model(4, 30), Model(4, 30)]
     map_database(tmp_path / "d.db", scene.images, tmp_path / "models", seed=5)
@@ -131,9 +160,16 @@ def test_map_database_without_matches_is_empty(scene, tmp_path):
     assert map_database(tmp_path / "d.db", scene.images, tmp_path / "models") == []
 
 
-@pytest.mark.parametrize(("mode", "cameras"), [("auto", 3), ("single", 2), ("per-folder", 3), ("per-image", 4)])
+@pytest.mark.parametrize(
+    ("mode", "cameras"), [("auto", 3), ("single", 2), ("per-folder", 3), ("per-image", 4)]
+)
 def test_camera_modes_lose_no_image(tmp_path, mode, cameras):
-    for name, size_wh in {"a/1.png": (64, 48), "a/2.png": (64, 48), "a/3.png": (48, 64), "b/1.png": (64, 48)}.items():
+    for name, size_wh in {
+        "a/1.png": (64, 48),
+        "a/2.png": (64, 48),
+        "a/3.png": (48, 64),
+        "b/1.png": (64, 48),
+    }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_image(tmp_path / name, np.zeros((size_wh[1], size_wh[0], 3), np.uint8))
     names = ["a/1.png", "a/2.png", "a/3.png", "b/1.png"]
@@ -152,9 +188,14 @@ def test_unknown_words_are_refused(scene, tmp_path):
 def test_intrinsics_file(tmp_path):
     path = tmp_path / "cameras.txt"
     path.write_text("# known\n* SIMPLE_PINHOLE 500 320 240\na.png PINHOLE 500 501 320 240\n")
-    assert read_intrinsics(path) == {"*": ("SIMPLE_PINHOLE", [500, 320, 240]), "a.png": ("PINHOLE", [500, 501, 320, 240])}
+    assert read_intrinsics(path) == {
+        "*": ("SIMPLE_PINHOLE", [500, 320, 240]),
+        "a.png": ("PINHOLE", [500, 501, 320, 240]),
+    }
     path.write_text("* SIMPLE_PINHOLE 500 320\n")
-    with pytest.raises(ValueError, match=r"cameras.txt:1: SIMPLE_PINHOLE got 2 parameters, expected 3"):
+    with pytest.raises(
+        ValueError, match=r"cameras.txt:1: SIMPLE_PINHOLE got 2 parameters, expected 3"
+    ):
         read_intrinsics(path)
     path.write_text("* PINHOL 500\n")
     with pytest.raises(ValueError, match=r"expected `IMAGE_NAME MODEL PARAMS...`"):
@@ -162,8 +203,13 @@ def test_intrinsics_file(tmp_path):
 
 
 def test_known_intrinsics_reach_the_database(scene, tmp_path):
-    known = {"*": ("SIMPLE_PINHOLE", [FOCAL, 320.0, 240.0]), "view 0.png": ("PINHOLE", [601.0, 602.0, 321.0, 241.0])}
-    build_database(tmp_path / "d.db", scene.images, sorted(scene.poses), camera_mode="single", intrinsics=known)
+    known = {
+        "*": ("SIMPLE_PINHOLE", [FOCAL, 320.0, 240.0]),
+        "view 0.png": ("PINHOLE", [601.0, 602.0, 321.0, 241.0]),
+    }
+    build_database(
+        tmp_path / "d.db", scene.images, sorted(scene.poses), camera_mode="single", intrinsics=known
+    )
     with pycolmap.Database.open(str(tmp_path / "d.db")) as database:
         cameras = {camera.model.name: list(camera.params) for camera in database.read_all_cameras()}
         assert all(camera.has_prior_focal_length for camera in database.read_all_cameras())

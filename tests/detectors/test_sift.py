@@ -14,13 +14,20 @@ EVERYTHING = Sift(max_keypoints=10**6, max_orientations=10)
 
 def by_frame(xy, size, angle) -> dict:
     """Rows by position and size to 1/16 pixel and angle to a degree."""
-    rows = np.c_[np.asarray(xy) * 16, np.asarray(size) * 16, angle].astype(np.float64).round().astype(int)
+    rows = (
+        np.c_[np.asarray(xy) * 16, np.asarray(size) * 16, angle]
+        .astype(np.float64)
+        .round()
+        .astype(int)
+    )
     return {tuple(row): i for i, row in enumerate(rows.tolist())}
 
 
 @pytest.fixture(params=["fine", "smooth"])
 def photo(request, picture: np.ndarray) -> np.ndarray:
-    """`smooth` has no keypoint on OpenCV's doubled image, for which compute() alone would build another pyramid."""
+    """`smooth` has no keypoint on OpenCV's doubled image, for which compute() alone would build
+    another pyramid.
+    """
     return picture if request.param == "fine" else cv2.GaussianBlur(picture, (0, 0), 5)
 
 
@@ -28,7 +35,9 @@ def test_detects_and_describes_as_opencv(photo: np.ndarray) -> None:
     opencv = cv2.SIFT.create(0, 3, 0.04, 10, 1.6, enable_precise_upscale=True)
     found, sift = opencv.detectAndCompute(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), None)
     root = np.sqrt(sift / sift.sum(1, keepdims=True))  # Arandjelovic and Zisserman: L1, then root
-    expected = by_frame(np.array([k.pt for k in found]), [k.size for k in found], [k.angle for k in found])
+    expected = by_frame(
+        np.array([k.pt for k in found]), [k.size for k in found], [k.angle for k in found]
+    )
     keypoints = EVERYTHING.detect(photo)
     ours = by_frame(keypoints.xy, 2 * keypoints.scale, np.rad2deg(keypoints.angle))
     assert len(found) == len(keypoints) > 20
@@ -49,7 +58,10 @@ def test_a_descriptor_does_not_depend_on_the_others(photo: np.ndarray) -> None:
 
 
 def test_keeps_the_strongest_in_order(picture: np.ndarray) -> None:
-    everything, few = EVERYTHING.detect(picture), Sift(max_keypoints=50, max_orientations=10).detect(picture)
+    everything, few = (
+        EVERYTHING.detect(picture),
+        Sift(max_keypoints=50, max_orientations=10).detect(picture),
+    )
     assert len(few) == 50
     assert (np.diff(few.scores) <= 0).all()
     np.testing.assert_array_equal(few.xy, everything.xy[:50])
@@ -71,7 +83,9 @@ def test_angle_turns_with_the_picture(picture: np.ndarray, turns: int) -> None:
     square = np.ascontiguousarray(picture[:, : picture.shape[0]])
     side = len(square)
     keypoints = Sift(max_keypoints=300, max_orientations=10).detect(square)
-    turned = Sift(max_keypoints=400, max_orientations=10).detect(np.ascontiguousarray(np.rot90(square, turns)))
+    turned = Sift(max_keypoints=400, max_orientations=10).detect(
+        np.ascontiguousarray(np.rot90(square, turns))
+    )
     xy, angle = keypoints.xy.copy(), keypoints.angle - turns * np.pi / 2
     for _ in range(turns):
         xy = np.stack([xy[:, 1], side - 1 - xy[:, 0]], 1)
@@ -131,7 +145,9 @@ def test_bad_settings_and_keypoints_without_frame(picture: np.ndarray) -> None:
     for field in ("max_keypoints", "max_orientations", "octave_layers"):
         with pytest.raises(ValueError, match=f"Sift.{field} is 0, expected at least 1"):
             Sift(**{field: 0})
-    with pytest.raises(ValueError, match=r"RootSIFT needs keypoints with scale and angle; got none .* for 'a\.jpg'"):
+    with pytest.raises(
+        ValueError, match=r"RootSIFT needs keypoints with scale and angle; got none .* for 'a\.jpg'"
+    ):
         Sift().describe(picture, Keypoints(np.zeros((1, 2)), np.zeros(1), (320, 240)), "a.jpg")
 
 

@@ -53,7 +53,9 @@ def test_equals_transformers_own_forward(folder: Path, size_hw: tuple[int, int])
     assert len(keypoints) > 20
     np.testing.assert_allclose(keypoints.xy, expected["xy"][order], atol=1e-4)
     np.testing.assert_allclose(keypoints.scores, expected["scores"][order], rtol=1e-5)
-    np.testing.assert_allclose(detector.describe(image, keypoints), expected["descriptors"][order], atol=1e-5)
+    np.testing.assert_allclose(
+        detector.describe(image, keypoints), expected["descriptors"][order], atol=1e-5
+    )
 
 
 def test_options_mean_what_they_say(folder: Path) -> None:
@@ -62,12 +64,18 @@ def test_options_mean_what_they_say(folder: Path) -> None:
     few = SuperPoint(10, folder, border=0).detect(image)
     np.testing.assert_array_equal(few.xy, everything.xy[:10])
     assert (np.diff(everything.scores) <= 0).all()
-    strict = SuperPoint(2048, folder, border=0, threshold=float(np.median(everything.scores))).detect(image)
-    np.testing.assert_array_equal(strict.xy, everything.xy[everything.scores > np.median(everything.scores)])
+    strict = SuperPoint(
+        2048, folder, border=0, threshold=float(np.median(everything.scores))
+    ).detect(image)
+    np.testing.assert_array_equal(
+        strict.xy, everything.xy[everything.scores > np.median(everything.scores)]
+    )
     inside = SuperPoint(2048, folder, border=16).detect(image).xy
     assert len(inside)
     assert ((inside >= 16) & (inside < [128 - 16, 96 - 16])).all()
-    distance = np.abs(everything.xy[:, None] - everything.xy[None]).max(-1) + 99 * np.eye(len(everything))
+    distance = np.abs(everything.xy[:, None] - everything.xy[None]).max(-1) + 99 * np.eye(
+        len(everything)
+    )
     assert distance.min() > 4
     wider = SuperPoint(2048, folder, border=0, nms_radius=8).detect(image).xy
     distance = np.abs(wider[:, None] - wider[None]).max(-1) + 99 * np.eye(len(wider))
@@ -91,21 +99,29 @@ def test_remembering_the_last_image_changes_nothing(folder: Path) -> None:
     detector, image, other = SuperPoint(64, folder), picture(), picture(seed=1)
     keypoints = detector.detect(image)
     detector.detect(other)
-    np.testing.assert_array_equal(detector.describe(image, keypoints), SuperPoint(64, folder).describe(image, keypoints))
+    np.testing.assert_array_equal(
+        detector.describe(image, keypoints), SuperPoint(64, folder).describe(image, keypoints)
+    )
 
 
 def test_coordinates_come_in_the_original_frame(folder: Path) -> None:
     image = picture(192, 256)
-    extractor = build_extractor(detector=str(folder), descriptor="superpoint", max_keypoints=50, size=128)
+    extractor = build_extractor(
+        detector=str(folder), descriptor="superpoint", max_keypoints=50, size=128
+    )
     features = extractor.extract(image, "a.png")
     seen = cv2.resize(image, (128, 96), interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(features.keypoints.xy, (SuperPoint(50, folder).detect(seen).xy + 0.5) * 2 - 0.5, atol=1e-4)
+    np.testing.assert_allclose(
+        features.keypoints.xy, (SuperPoint(50, folder).detect(seen).xy + 0.5) * 2 - 0.5, atol=1e-4
+    )
     assert features.keypoints.size_wh == (256, 192)
     assert features.descriptors.shape == (50, 64)
     assert extractor.recipe()["detector"]["name"] == "superpoint"
 
 
-def test_the_licence_is_stated_once(folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_licence_is_stated_once(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(superpoint, "_told", set())
     with caplog.at_level(logging.WARNING):
         SuperPoint(10, folder)
@@ -113,11 +129,16 @@ def test_the_licence_is_stated_once(folder: Path, caplog: pytest.LogCaptureFixtu
     assert caplog.text.count("noncommercial research") == 1
 
 
-def test_errors_say_what_to_do(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_say_what_to_do(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="magic-leap-community/superpoint is not in the hub cache and HF_HUB_OFFLINE"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="magic-leap-community/superpoint is not in the hub cache and HF_HUB_OFFLINE",
+    ):
         SuperPoint()
     with pytest.raises(FileNotFoundError, match="no folder at nowhere"):
         SuperPoint(10, "nowhere")

@@ -15,14 +15,19 @@ from dift_geo.types import Keypoints
 
 
 def test_view_follows_its_homography(texture):
-    """Keypoints found in both pictures lie where the homography says, more often than chance would have it."""
+    """Keypoints found in both pictures lie where the homography says, more often than chance would
+    have it.
+    """
     image = texture((400, 300), 3)
     found = []
     for seed in range(5):
         view, H = synthetic_view(image, np.random.default_rng(seed))
         assert view.shape == image.shape
         k0, k1 = Sift(400).detect(image), Sift(400).detect(view)
-        found.append(len(correspondences(k0, k1, H, 1.5)) - len(correspondences(k0, k1, np.linalg.inv(H) @ H.T, 1.5)))
+        found.append(
+            len(correspondences(k0, k1, H, 1.5))
+            - len(correspondences(k0, k1, np.linalg.inv(H) @ H.T, 1.5))
+        )
     assert np.mean(found) > 30
 
 
@@ -48,7 +53,9 @@ def test_correspondences_equal_brute_force_and_check_the_frame():
     pairs = correspondences(k0, k1, H)
     np.testing.assert_array_equal(pairs[:, 0], np.arange(10, 40))
     np.testing.assert_array_equal(order[pairs[:, 1]], np.arange(10, 40))
-    plain = correspondences(Keypoints(xy, np.ones(40), (300, 300)), Keypoints(moved[order], np.ones(40), (300, 300)), H)
+    plain = correspondences(
+        Keypoints(xy, np.ones(40), (300, 300)), Keypoints(moved[order], np.ones(40), (300, 300)), H
+    )
     assert len(plain) == 40  # without frames, place alone decides
     empty = Keypoints(np.zeros((0, 2)), np.zeros(0), (300, 300))
     assert correspondences(empty, k1, H).shape == correspondences(k0, empty, H).shape == (0, 2)

@@ -62,21 +62,30 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_x_t_equals_the_schedulers_add_noise(scheduler_name: str, t: int) -> None:
     import diffusers
 
-    scheduler = getattr(diffusers, scheduler_name)(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    scheduler = getattr(diffusers, scheduler_name)(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012
+    )
     backend = Glass()
     backend.abar = scheduler.alphas_cumprod
     images = torch.rand(2, 3, 16, 24, generator=generator(1))
     diffusion_features(backend, images, t=t, layers=[0], noisy=True, generator=generator())
     x0 = backend.encode(images, None)
     noise = torch.randn(x0.shape, generator=generator())
-    torch.testing.assert_close(backend.seen[0], scheduler.add_noise(x0, noise, torch.tensor([t, t])))
+    torch.testing.assert_close(
+        backend.seen[0], scheduler.add_noise(x0, noise, torch.tensor([t, t]))
+    )
 
 
 def test_ensemble_is_the_mean_of_its_draws() -> None:
     backend, images = Glass(), torch.rand(1, 3, 16, 16, generator=generator(1))
     shared = generator()
-    draws = [diffusion_features(backend, images, t=500, layers=[0, 3], noisy=True, generator=shared) for _ in range(4)]
-    together = diffusion_features(backend, images, t=500, layers=[0, 3], noisy=True, ensemble=4, generator=generator())
+    draws = [
+        diffusion_features(backend, images, t=500, layers=[0, 3], noisy=True, generator=shared)
+        for _ in range(4)
+    ]
+    together = diffusion_features(
+        backend, images, t=500, layers=[0, 3], noisy=True, ensemble=4, generator=generator()
+    )
     for k in range(2):
         torch.testing.assert_close(together[k], torch.stack([draw[k] for draw in draws]).mean(0))
     assert not torch.equal(backend.seen[0], backend.seen[1])
@@ -109,7 +118,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(texture) -> None:
     torch.manual_seed(7)
     resumed = dift(noisy=True, t=300, ensemble=2)
     for name in ("2.jpg", "1.jpg"):
-        np.testing.assert_array_equal(resumed.extract(images[name], name).descriptors, first[name].descriptors)
+        np.testing.assert_array_equal(
+            resumed.extract(images[name], name).descriptors, first[name].descriptors
+        )
 
 
 def test_two_patches_and_two_images_get_different_noise(picture: np.ndarray) -> None:
@@ -136,7 +147,10 @@ def test_dense_reading_by_hand(texture, size_wh: tuple[int, int]) -> None:
     w, h = (round(side / 8) * 8 for side in size_wh)
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     x0 = F.avg_pool2d(F.interpolate(tensor, (h, w), mode="bilinear", antialias=True), 4)
-    parts = [FeatureMap(x0[0] + layer, size_wh).sample(torch.from_numpy(keypoints.xy)).numpy() for layer in (0, 2)]
+    parts = [
+        FeatureMap(x0[0] + layer, size_wh).sample(torch.from_numpy(keypoints.xy)).numpy()
+        for layer in (0, 2)
+    ]
     parts = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
     np.testing.assert_allclose(raw, np.concatenate(parts, 1), atol=1e-5)
     unit = dift(layers=(0, 2)).describe(image, keypoints, "a")
@@ -153,30 +167,44 @@ def test_dense_reading_at_an_exact_network_size(picture: np.ndarray) -> None:
 def test_oriented_reading_by_hand(picture: np.ndarray, grid: int) -> None:
     keypoints = Sift(max_keypoints=5).detect(picture)
     raw = dift(reading="oriented", patch_px=32, grid=grid).raw_descriptors(picture, keypoints, "a")
-    x0 = F.avg_pool2d(cut_patches(picture, keypoints, 32, 8.0).expand(-1, 3, -1, -1), 4)  # + layer 2
+    # + layer 2
+    x0 = F.avg_pool2d(cut_patches(picture, keypoints, 32, 8.0).expand(-1, 3, -1, -1), 4)
     cells = (x0 + 2).numpy()
     if grid == 1:  # the centre of an even map lies between its four middle cells
         expected = cells[:, :, 3:5, 3:5].mean((2, 3))
     else:
         expected = cells.reshape(5, 3, grid, 8 // grid, grid, 8 // grid).mean((3, 5)).reshape(5, -1)
-    np.testing.assert_allclose(raw, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+    np.testing.assert_allclose(
+        raw, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5
+    )
 
 
 def test_features_are_averaged_over_extents_and_tilts(picture: np.ndarray) -> None:
     keypoints = Sift(max_keypoints=5).detect(picture)
     views = [(6.0, 1.5), (6.0, 1 / 1.5), (15.0, 1.5), (15.0, 1 / 1.5)]
-    patches = [cut_patches(picture, keypoints, 32, extent, tilt).expand(-1, 3, -1, -1) for extent, tilt in views]
+    patches = [
+        cut_patches(picture, keypoints, 32, extent, tilt).expand(-1, 3, -1, -1)
+        for extent, tilt in views
+    ]
     for layers in ((2,), (0, 2)):
         extractor = dift(reading="oriented", grid=4, layers=layers, extents=(6.0, 15.0), tilt=1.5)
         raw = extractor.raw_descriptors(picture, keypoints, "a")
         parts = []
         for layer in layers:  # the fake network pools by 4 and adds the layer's number
-            cells = np.mean([F.avg_pool2d(F.avg_pool2d(patch, 4) + layer, 2).flatten(1).numpy() for patch in patches], 0)
+            cells = np.mean(
+                [
+                    F.avg_pool2d(F.avg_pool2d(patch, 4) + layer, 2).flatten(1).numpy()
+                    for patch in patches
+                ],
+                0,
+            )
             parts.append(cells / np.linalg.norm(cells, axis=1, keepdims=True))
         np.testing.assert_allclose(raw, np.concatenate(parts, 1), atol=1e-5)
 
 
-def test_rows_of_another_describer_stand_beside_and_go_through_the_projection(picture: np.ndarray) -> None:
+def test_rows_of_another_describer_stand_beside_and_go_through_the_projection(
+    picture: np.ndarray,
+) -> None:
     sift = Sift(max_keypoints=12)
     keypoints = sift.detect(picture)
     alone = dift(reading="oriented", grid=2)
@@ -186,14 +214,21 @@ def test_rows_of_another_describer_stand_beside_and_go_through_the_projection(pi
     np.testing.assert_array_equal(raw, np.concatenate(expected, 1))
     assert both.recipe() != alone.recipe()
     fitted = Projection.fit(raw, raw + np.random.default_rng(0).normal(0, 0.1, raw.shape), dim=5)
-    np.testing.assert_allclose(alone.beside_of(sift, fitted).describe(picture, keypoints, "a"), fitted.apply(raw), atol=1e-6)
+    np.testing.assert_allclose(
+        alone.beside_of(sift, fitted).describe(picture, keypoints, "a"),
+        fitted.apply(raw),
+        atol=1e-6,
+    )
     assert both.with_config(grid=1).beside is sift
 
 
 def test_a_map_smaller_than_the_grid_keeps_its_own_cells(picture: np.ndarray) -> None:
     keypoints = Sift(max_keypoints=5).detect(picture)
-    coarse = dift(reading="oriented", grid=16).raw_descriptors(picture, keypoints, "a")  # the map has 8 x 8 cells
-    np.testing.assert_array_equal(coarse, dift(reading="oriented", grid=8).raw_descriptors(picture, keypoints, "a"))
+    # the map has 8 x 8 cells
+    coarse = dift(reading="oriented", grid=16).raw_descriptors(picture, keypoints, "a")
+    np.testing.assert_array_equal(
+        coarse, dift(reading="oriented", grid=8).raw_descriptors(picture, keypoints, "a")
+    )
 
 
 @pytest.mark.parametrize("reading", ["dense", "oriented"])
@@ -208,10 +243,17 @@ def test_empty_one_many(picture: np.ndarray, reading: str, n: int) -> None:
 def test_batches_do_not_change_results(picture: np.ndarray, tiny, noisy: bool) -> None:
     keypoints = Sift(max_keypoints=9).detect(picture)
     one, two = (
-        Dift(tiny, Sift(), DiftConfig(reading="oriented", t=100, layers=(0, 1), noisy=noisy, max_batch=batch), None)
+        Dift(
+            tiny,
+            Sift(),
+            DiftConfig(reading="oriented", t=100, layers=(0, 1), noisy=noisy, max_batch=batch),
+            None,
+        )
         for batch in (100, 4)
     )
-    np.testing.assert_allclose(one.describe(picture, keypoints, "a"), two.describe(picture, keypoints, "a"), atol=1e-4)
+    np.testing.assert_allclose(
+        one.describe(picture, keypoints, "a"), two.describe(picture, keypoints, "a"), atol=1e-4
+    )
 
 
 def test_keypoints_come_in_the_frame_of_the_given_image(texture) -> None:
@@ -240,7 +282,9 @@ def test_a_projection_is_applied(picture: np.ndarray) -> None:
     raw = plain.raw_descriptors(picture, keypoints := plain.detector.detect(picture), "a")
     fitted = Projection.fit(raw[:-1], raw[1:], dim=5)
     projected = Dift(Glass(), Sift(max_keypoints=50), plain.config, fitted)
-    np.testing.assert_allclose(projected.describe(picture, keypoints, "a"), fitted.apply(raw), atol=1e-6)
+    np.testing.assert_allclose(
+        projected.describe(picture, keypoints, "a"), fitted.apply(raw), atol=1e-6
+    )
     assert projected.recipe()["dift"]["projection"] == fitted.fingerprint
     assert projected.with_config(grid=1).projection is None
 

@@ -1,4 +1,6 @@
-"""Oriented patches: where each of their pixels lies, and what turning or scaling the picture does to them."""
+"""Oriented patches: where each of their pixels lies, and what turning or scaling the picture does
+to them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def one(xy, scale: float, angle: float, size_wh: tuple[int, int]) -> Keypoints:
 
 
 def pixel_places(keypoints: Keypoints, tilt: float = 1.0) -> np.ndarray:
-    """(N, SIDE, SIDE, 2): where patch pixels lie, by the definition: x of the patch along the angle, y clockwise from it."""
+    """(N, SIDE, SIDE, 2): where patch pixels lie, by the definition: x of the patch along the
+    angle, y clockwise from it.
+    """
     u = (2 * np.arange(SIDE) + 1) / SIDE - 1
     u, v = np.meshgrid(u * np.sqrt(tilt), u / np.sqrt(tilt))
     radius = (keypoints.scale * EXTENT)[:, None, None]
@@ -33,10 +37,14 @@ def pixel_places(keypoints: Keypoints, tilt: float = 1.0) -> np.ndarray:
 @pytest.mark.parametrize("angle", [0.0, 0.5, -2.0, np.pi / 2])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_patch_pixels_lie_where_the_frame_says(scale: float, angle: float, axis: int) -> None:
-    """On a ramp a pixel's value is its place: exact at every pyramid level, to the half pixel and the sign."""
+    """On a ramp a pixel's value is its place: exact at every pyramid level, to the half pixel and
+    the sign.
+    """
     ramp = np.indices((256, 256))[1 - axis].astype(np.uint8)
     keypoints = one((125.3, 130.6), scale, angle, (256, 256))
-    patch = cut_patches(np.repeat(ramp[..., None], 3, 2), keypoints, SIDE, EXTENT)[0, 0].numpy() * 255
+    patch = (
+        cut_patches(np.repeat(ramp[..., None], 3, 2), keypoints, SIDE, EXTENT)[0, 0].numpy() * 255
+    )
     np.testing.assert_allclose(patch, pixel_places(keypoints)[0, ..., axis], atol=0.02)
 
 
@@ -45,7 +53,10 @@ def test_patch_pixels_lie_where_the_frame_says(scale: float, angle: float, axis:
 def test_a_tilted_patch_reaches_further_along_the_angle_than_across(tilt: float, axis: int) -> None:
     ramp = np.indices((256, 256))[1 - axis].astype(np.uint8)
     keypoints = one((125.3, 130.6), 2.5, 0.7, (256, 256))
-    patch = cut_patches(np.repeat(ramp[..., None], 3, 2), keypoints, SIDE, EXTENT, tilt)[0, 0].numpy() * 255
+    patch = (
+        cut_patches(np.repeat(ramp[..., None], 3, 2), keypoints, SIDE, EXTENT, tilt)[0, 0].numpy()
+        * 255
+    )
     np.testing.assert_allclose(patch, pixel_places(keypoints, tilt)[0, ..., axis], atol=0.05)
 
 
@@ -61,12 +72,16 @@ def test_patch_is_the_picture_itself_at_unit_zoom(picture: np.ndarray) -> None:
 @pytest.mark.parametrize("zoom", [1.0, 0.6])
 def test_patch_follows_rotation_and_scale(texture, degrees: float, zoom: float) -> None:
     smooth = cv2.GaussianBlur(texture((400, 400), 3), (0, 0), 3)
-    turn = cv2.getRotationMatrix2D((199.5, 199.5), -degrees, zoom)  # OpenCV's positive angles are counter-clockwise
+    # OpenCV's positive angles are counter-clockwise
+    turn = cv2.getRotationMatrix2D((199.5, 199.5), -degrees, zoom)
     H = np.vstack([turn, [0, 0, 1]])
     warped = cv2.warpAffine(smooth, turn, (400, 400), flags=cv2.INTER_CUBIC)
     upright = one((210, 190), 4.0, 0.3, (400, 400))
     turned = one(warp_points(H, upright.xy)[0], 4.0 * zoom, 0.3 + np.deg2rad(degrees), (400, 400))
-    patch0, patch1 = (cut_patches(i, k, SIDE, EXTENT)[0, 0].numpy() for i, k in ((smooth, upright), (warped, turned)))
+    patch0, patch1 = (
+        cut_patches(i, k, SIDE, EXTENT)[0, 0].numpy()
+        for i, k in ((smooth, upright), (warped, turned))
+    )
     assert np.corrcoef(patch0.ravel(), patch1.ravel())[0, 1] > 0.995
     wrong = one(turned.xy[0], 4.0 * zoom, 0.3 - np.deg2rad(degrees), (400, 400))
     patch_wrong = cut_patches(warped, wrong, SIDE, EXTENT)[0, 0].numpy()
@@ -75,19 +90,28 @@ def test_patch_follows_rotation_and_scale(texture, degrees: float, zoom: float) 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_detected_angles_make_patches_upright(picture: np.ndarray, turns: int) -> None:
-    """Detector and cutter share one sign: patches at keypoints detected again in the turned picture look the same."""
+    """Detector and cutter share one sign: patches at keypoints detected again in the turned picture
+    look the same.
+    """
     square = np.ascontiguousarray(picture[:, :240])
     sift = Sift(max_keypoints=100, max_orientations=1)
     turned = np.ascontiguousarray(np.rot90(square, turns))
     k0, k1 = sift.detect(square), sift.detect(turned)
-    patches0, patches1 = (cut_patches(i, k, SIDE, EXTENT).flatten(1).numpy() - 0.5 for i, k in ((square, k0), (turned, k1)))
+    patches0, patches1 = (
+        cut_patches(i, k, SIDE, EXTENT).flatten(1).numpy() - 0.5
+        for i, k in ((square, k0), (turned, k1))
+    )
     xy = k0.xy.copy()
     for _ in range(turns):
         xy = np.stack([xy[:, 1], 239 - xy[:, 0]], 1)
-    distance = np.linalg.norm(xy[:, None] - k1.xy, axis=2) + 5 * np.abs(np.log(k0.scale[:, None] / k1.scale))
+    distance = np.linalg.norm(xy[:, None] - k1.xy, axis=2) + 5 * np.abs(
+        np.log(k0.scale[:, None] / k1.scale)
+    )
     same = distance.min(1) < 0.5
     assert same.mean() > 0.7
-    correlation = [np.corrcoef(patches0[i], patches1[distance[i].argmin()])[0, 1] for i in np.flatnonzero(same)]
+    correlation = [
+        np.corrcoef(patches0[i], patches1[distance[i].argmin()])[0, 1] for i in np.flatnonzero(same)
+    ]
     assert np.median(correlation) > 0.97
 
 
@@ -107,9 +131,14 @@ def test_patches_at_the_border_and_larger_than_the_image() -> None:
 
 def test_errors_say_what_to_do(picture: np.ndarray) -> None:
     bare = Keypoints(np.zeros((1, 2)), np.zeros(1), (320, 240))
-    with pytest.raises(ValueError, match="oriented patches need keypoints with scale and angle; use the dense reading"):
+    with pytest.raises(
+        ValueError,
+        match="oriented patches need keypoints with scale and angle; use the dense reading",
+    ):
         cut_patches(picture, bare, SIDE, EXTENT)
-    with pytest.raises(ValueError, match=r"keypoints belong to an image of \(64, 64\), got one of \(320, 240\)"):
+    with pytest.raises(
+        ValueError, match=r"keypoints belong to an image of \(64, 64\), got one of \(320, 240\)"
+    ):
         cut_patches(picture, one((1, 1), 1, 0, (64, 64)), SIDE, EXTENT)
 
 
@@ -119,8 +148,18 @@ def test_patches_equal_kornias(texture, size: tuple[int, int], tilt: float) -> N
     from kornia.feature import extract_patches_from_pyramid
 
     image, random, n = texture(size, 1), np.random.default_rng(0), 40
-    xy, scale, angle = random.uniform(0, size, (n, 2)), random.uniform(0.5, 12, n), random.uniform(-4, 4, n)
-    keypoints = Keypoints(xy.astype(np.float32), np.ones(n), size, scale.astype(np.float32), angle.astype(np.float32))
+    xy, scale, angle = (
+        random.uniform(0, size, (n, 2)),
+        random.uniform(0.5, 12, n),
+        random.uniform(-4, 4, n),
+    )
+    keypoints = Keypoints(
+        xy.astype(np.float32), np.ones(n), size, scale.astype(np.float32), angle.astype(np.float32)
+    )
     luma = torch.from_numpy(image @ (np.array([0.299, 0.587, 0.114], np.float32) / 255))[None, None]
-    expected = extract_patches_from_pyramid(luma, local_affine_frames(keypoints, 12.0, tilt), SIDE)[0]
-    torch.testing.assert_close(cut_patches(image, keypoints, SIDE, 12.0, tilt), expected, atol=1e-4, rtol=0)
+    expected = extract_patches_from_pyramid(luma, local_affine_frames(keypoints, 12.0, tilt), SIDE)[
+        0
+    ]
+    torch.testing.assert_close(
+        cut_patches(image, keypoints, SIDE, 12.0, tilt), expected, atol=1e-4, rtol=0
+    )

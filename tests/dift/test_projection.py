@@ -1,4 +1,6 @@
-"""The closed form against scipy's generalised eigenvectors, files, and what it is for: telling points apart."""
+"""The closed form against scipy's generalised eigenvectors, files, and what it is for: telling
+points apart.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from dift_geo.matching.mutual_nn import match_mutual_nn
 def descriptor_pairs(n: int = 600, dim: int = 20, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Points that differ along some axes, and a strong nuisance along others."""
     random = np.random.default_rng(seed)
-    points = random.standard_normal((n, dim)) * np.linspace(2, 0.1, dim) + random.uniform(-3, 3, dim)
+    points = random.standard_normal((n, dim)) * np.linspace(2, 0.1, dim) + random.uniform(
+        -3, 3, dim
+    )
     nuisance = random.standard_normal((dim, dim)) * np.linspace(0.1, 2, dim)
     return tuple(points + 0.3 * random.standard_normal((n, dim)) @ nuisance.T for _ in range(2))  # type: ignore[return-value]
 
@@ -63,7 +67,9 @@ def test_it_helps_matching_on_other_points() -> None:
     new = [d[600:] - fitted.mean for d in (d0, d1)]
 
     def correct(rows0: np.ndarray, rows1: np.ndarray) -> float:
-        pairs = match_mutual_nn(*(rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (rows0, rows1))).pairs
+        pairs = match_mutual_nn(
+            *(rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (rows0, rows1))
+        ).pairs
         return float((pairs[:, 0] == pairs[:, 1]).sum() / len(rows0))
 
     assert correct(*(fitted.apply(d + fitted.mean) for d in new)) > correct(*new) + 0.05
@@ -93,16 +99,26 @@ def test_round_trip(tmp_path: Path) -> None:
     fitted.save(tmp_path / "p.safetensors")
     loaded = Projection.load(tmp_path / "p.safetensors")
     assert loaded.about == {"on": "ä test"}
-    assert loaded.fingerprint == fitted.fingerprint != Projection.fit(*descriptor_pairs(seed=1), dim=8).fingerprint
+    assert (
+        loaded.fingerprint
+        == fitted.fingerprint
+        != Projection.fit(*descriptor_pairs(seed=1), dim=8).fingerprint
+    )
     d = descriptor_pairs()[0]
     np.testing.assert_allclose(loaded.apply(d), fitted.apply(d), atol=2e-3)
 
 
 def test_errors_name_the_remedy(tmp_path: Path) -> None:
     fitted = Projection.fit(*descriptor_pairs(), dim=4)
-    with pytest.raises(ValueError, match=r"shape \(3, 7\), the projection expects \(N, 20\); fit one .* `dift-geo calibrate`"):
+    with pytest.raises(
+        ValueError,
+        match=r"shape \(3, 7\), the projection expects \(N, 20\); fit one .* `dift-geo calibrate`",
+    ):
         fitted.apply(np.zeros((3, 7)))
-    with pytest.raises(FileNotFoundError, match=r"no projection at .*x.safetensors; fit one with `dift-geo calibrate"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"no projection at .*x.safetensors; fit one with `dift-geo calibrate",
+    ):
         Projection.load(tmp_path / "x.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"words")
     with pytest.raises(ValueError, match=r"bad.safetensors is no projection file"):
@@ -140,7 +156,9 @@ def test_the_constant_is_in_units_of_the_length_of_rows() -> None:
     assert fitted.length == pytest.approx(np.sqrt((rows**2).sum(1).mean()), rel=1e-4)
     applied = fitted.apply(d0)
     np.testing.assert_allclose(np.linalg.norm(applied, axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(applied[:, :8] * (2 * fitted.length / applied[:, 8:]), rows[: len(d0)], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        applied[:, :8] * (2 * fitted.length / applied[:, 8:]), rows[: len(d0)], rtol=1e-3, atol=1e-3
+    )
     assert fitted.apply(fitted.mean[None])[0, 8] == pytest.approx(1)
 
 
@@ -149,4 +167,8 @@ def test_round_trip_with_a_constant(tmp_path: Path) -> None:
     fitted.save(tmp_path / "p.safetensors")
     loaded = Projection.load(tmp_path / "p.safetensors")
     assert (loaded.constant, loaded.length, loaded.dim) == (1.5, pytest.approx(fitted.length), 8)
-    assert loaded.fingerprint == fitted.fingerprint != Projection.fit(*descriptor_pairs(), dim=8, constant=1.0).fingerprint
+    assert (
+        loaded.fingerprint
+        == fitted.fingerprint
+        != Projection.fit(*descriptor_pairs(), dim=8, constant=1.0).fingerprint
+    )

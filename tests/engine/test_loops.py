@@ -83,7 +83,12 @@ def test_unreadable_photos_are_skipped_or_stop(photos, extractor, tmp_path, capl
 def test_other_settings_are_refused(photos, extractor, tmp_path):
     extract_images(photos, NAMES, extractor, tmp_path / "f.h5")
     with pytest.raises(RecipeError, match=r"detector.max_keypoints is 100, expected 50"):
-        extract_images(photos, NAMES, build_extractor(descriptor="rootsift", max_keypoints=50, size=256), tmp_path / "f.h5")
+        extract_images(
+            photos,
+            NAMES,
+            build_extractor(descriptor="rootsift", max_keypoints=50, size=256),
+            tmp_path / "f.h5",
+        )
 
 
 def test_matches_equal_direct_matching(photos, extractor, tmp_path):

@@ -23,7 +23,9 @@ SIZE_WH = (640, 480)
 H_TRUE = np.array([[0.9, -0.2, 40.0], [0.15, 1.1, -20.0], [2e-4, -1e-4, 1.0]])
 
 
-def pairs(n: int = 200, outliers: float = 0.3, noise_px: float = 0.3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def pairs(
+    n: int = 200, outliers: float = 0.3, noise_px: float = 0.3, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     xy0 = random.uniform((0, 0), SIZE_WH, (n, 2))
     xy1 = warp_points(H_TRUE, xy0) + random.normal(0, noise_px, (n, 2))
@@ -88,7 +90,9 @@ def test_one_point_many_times_gives_none(estimator) -> None:
 
 @pytest.mark.parametrize("n", [4, 30])
 def test_points_of_a_line_do_not_raise(estimator, n: int) -> None:
-    """Collinear points admit many homographies; None or one that carries them is an answer, an exception is not."""
+    """Collinear points admit many homographies; None or one that carries them is an answer, an
+    exception is not.
+    """
     xy = np.linspace(0, 100, n)[:, None] * (1.0, 2.0)
     found = estimate_homography(xy, xy + 3, estimator=estimator)
     assert found is None or np.isfinite(found.H_1_from_0).all()
@@ -104,7 +108,9 @@ def test_repeated_correspondences_count_once_but_all_get_a_flag(estimator) -> No
 
 
 def test_errors_say_what_was_got() -> None:
-    with pytest.raises(ValueError, match=r"points have shapes \(5, 3\) and \(5, 2\), expected twice \(N, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"points have shapes \(5, 3\) and \(5, 2\), expected twice \(N, 2\)"
+    ):
         estimate_homography(np.zeros((5, 3)), np.zeros((5, 2)))
     with pytest.raises(ValueError, match="estimator is 'best', expected one of kornia, magsac"):
         estimate_homography(np.zeros((5, 2)), np.zeros((5, 2)), estimator="best")  # type: ignore[arg-type]
@@ -114,13 +120,19 @@ def test_inliers_are_the_points_within_the_threshold(estimator) -> None:
     xy0, xy1 = pairs(noise_px=1.0)
     found = estimate_homography(xy0, xy1, estimator=estimator, max_error_px=2.5)
     assert found is not None
-    np.testing.assert_array_equal(found.inliers, transfer_error_px(found.H_1_from_0, xy0, xy1) <= 2.5)
+    np.testing.assert_array_equal(
+        found.inliers, transfer_error_px(found.H_1_from_0, xy0, xy1) <= 2.5
+    )
 
 
 @given(st.integers(0, 2**31))
 def test_warping_there_and_back(seed: int) -> None:
     random = np.random.default_rng(seed)
-    H = np.eye(3) + random.uniform(-1, 1, (3, 3)) * [[0.2, 0.2, 50], [0.2, 0.2, 50], [2e-4, 2e-4, 0]]
+    H = np.eye(3) + random.uniform(-1, 1, (3, 3)) * [
+        [0.2, 0.2, 50],
+        [0.2, 0.2, 50],
+        [2e-4, 2e-4, 0],
+    ]
     xy = random.uniform(0, 500, (20, 2))
     np.testing.assert_allclose(warp_points(np.linalg.inv(H), warp_points(H, xy)), xy, atol=1e-6)
 
@@ -136,7 +148,8 @@ def test_warping_by_hand_and_at_the_horizon() -> None:
 def test_corner_error_by_hand() -> None:
     shift = np.array([[1, 0, 3], [0, 1, 4], [0, 0, 1.0]])
     assert corner_error_px(shift, np.eye(3), (100, 50)) == pytest.approx(5)
-    zoom = np.diag([2, 1, 1.0])  # moves the right corners by w - 1 = 99 and the left ones by nothing
+    # moves the right corners by w - 1 = 99 and the left ones by nothing
+    zoom = np.diag([2, 1, 1.0])
     assert corner_error_px(zoom, np.eye(3), (100, 50)) == pytest.approx(99 / 2)
     assert corner_error_px(7 * H_TRUE, H_TRUE, SIZE_WH) == pytest.approx(0, abs=1e-9)
     assert corner_error_px(None, H_TRUE, SIZE_WH) == np.inf

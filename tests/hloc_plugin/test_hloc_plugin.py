@@ -1,6 +1,8 @@
-"""The plugin inside hloc's own code: the copy in the deep-image-matching wheel, and upstream where $DIFT_GEO_HLOC says.
+"""The plugin inside hloc's own code: the copy in the deep-image-matching wheel, and upstream where
+$DIFT_GEO_HLOC says.
 
-hloc runs in processes of its own, as its users run it. What a stub of hloc's contract can show runs here, without it.
+hloc runs in processes of its own, as its users run it. What a stub of hloc's contract can show runs
+here, without it.
 """
 
 from __future__ import annotations
@@ -32,9 +34,13 @@ NAMES = ["view_0.png", "view_1.png", "view_2.png"]
 
 
 def _hloc_folders() -> dict[str, Path | None]:
-    """Where an `import hloc` would find it: in the wheel's folder of borrowed code, and in a clone of upstream."""
+    """Where an `import hloc` would find it: in the wheel's folder of borrowed code, and in a clone
+    of upstream.
+    """
     wheel = importlib.util.find_spec("deep_image_matching")
-    folders: dict[str, Path | None] = {"wheel": Path(wheel.origin).parent / "thirdparty" if wheel and wheel.origin else None}
+    folders: dict[str, Path | None] = {
+        "wheel": Path(wheel.origin).parent / "thirdparty" if wheel and wheel.origin else None
+    }
     if "DIFT_GEO_HLOC" in os.environ:
         folders["upstream"] = Path(os.environ["DIFT_GEO_HLOC"])
     return folders
@@ -44,7 +50,9 @@ def _hloc_folders() -> dict[str, Path | None]:
 def hloc_folder(request: pytest.FixtureRequest) -> Path:
     folder = _hloc_folders()[request.param]
     if folder is None:
-        pytest.skip("no deep-image-matching 1.2.4, whose wheel carries hloc; `make setup` installs it without its dependencies")
+        pytest.skip(
+            "no deep-image-matching 1.2.4, whose wheel carries hloc; `make setup` installs it without its dependencies"
+        )
     return folder
 
 
@@ -52,7 +60,9 @@ def run_hloc(folder: Path, *arguments: str) -> str:
     """Run Python with hloc on the path; its output."""
     path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -86,15 +96,21 @@ def photos(tmp_path_factory: pytest.TempPathFactory, pipeline_module) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hloc_files(hloc_folder: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """What hloc's extract_features.main and match_features.main wrote with our extractor and matcher."""
+def hloc_files(
+    hloc_folder: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """What hloc's extract_features.main and match_features.main wrote with our extractor and
+    matcher.
+    """
     out = tmp_path_factory.mktemp("hloc")
     printed = run_hloc(hloc_folder, "-c", MAIN, str(photos), str(out), str(KEYPOINTS))
     features, matches = json.loads(printed.strip().splitlines()[-1])
     return Path(features), Path(matches)
 
 
-def test_hlocs_extraction_gives_what_ours_gives(hloc_files: tuple[Path, Path], photos: Path) -> None:
+def test_hlocs_extraction_gives_what_ours_gives(
+    hloc_files: tuple[Path, Path], photos: Path
+) -> None:
     ours = build_extractor(max_keypoints=KEYPOINTS, size=None)
     with FeatureStore(hloc_files[0]) as store:
         assert list(store) == NAMES
@@ -102,7 +118,8 @@ def test_hlocs_extraction_gives_what_ours_gives(hloc_files: tuple[Path, Path], p
             found, expected = store[name], ours.extract(read_image(photos / name), name)
             assert found.keypoints.size_wh == expected.keypoints.size_wh
             np.testing.assert_allclose(found.keypoints.xy, expected.keypoints.xy, atol=1e-4)
-            np.testing.assert_allclose(found.keypoints.scale, expected.keypoints.scale, rtol=1e-3)  # half precision
+            # half precision
+            np.testing.assert_allclose(found.keypoints.scale, expected.keypoints.scale, rtol=1e-3)
             np.testing.assert_allclose(found.keypoints.angle, expected.keypoints.angle, atol=4e-3)
             assert (found.descriptors * expected.descriptors).sum(1).min() > 0.999
     with h5py.File(hloc_files[0]) as file:
@@ -120,10 +137,16 @@ def test_hlocs_matching_is_mutual_nearest_neighbours(hloc_files: tuple[Path, Pat
             assert len(expected) > 10
 
 
-def test_reconstruct_reads_hlocs_files(hloc_files: tuple[Path, Path], photos: Path, tmp_path: Path) -> None:
+def test_reconstruct_reads_hlocs_files(
+    hloc_files: tuple[Path, Path], photos: Path, tmp_path: Path
+) -> None:
     features, matches = hloc_files
-    theirs = reconstruct_from_files(photos, tmp_path / "matched by hloc", features, matches, camera_mode="single")
-    ours = reconstruct_from_files(photos, tmp_path / "matched by us", features, camera_mode="single")
+    theirs = reconstruct_from_files(
+        photos, tmp_path / "matched by hloc", features, matches, camera_mode="single"
+    )
+    ours = reconstruct_from_files(
+        photos, tmp_path / "matched by us", features, camera_mode="single"
+    )
     assert theirs.summary["registered"] == ours.summary["registered"] == 3
     assert theirs.summary["matches_mean"] == ours.summary["matches_mean"]
 
@@ -142,7 +165,9 @@ extract_features.main(conf, Path(sys.argv[1]), Path(sys.argv[2]), image_list=["v
 """
 
 
-def test_keypoints_of_resized_images_come_in_the_original_frame(hloc_folder: Path, photos: Path, tmp_path: Path) -> None:
+def test_keypoints_of_resized_images_come_in_the_original_frame(
+    hloc_folder: Path, photos: Path, tmp_path: Path
+) -> None:
     run_hloc(hloc_folder, "-c", RESIZED, str(photos), str(tmp_path))
     with FeatureStore(tmp_path / "resized.h5") as store:
         found = store["view_0.png"].keypoints
@@ -159,14 +184,30 @@ def test_command_lines_are_hlocs_with_our_configurations(
     plugin = ("-m", "dift_geo.hloc_plugin")
     small = read_image(photos / "view_0.png")[:96, :128]
     write_image(tmp_path / "small.png", small)
-    arguments = ("--image_dir", str(tmp_path), "--export_dir", str(tmp_path), "--conf", "dift-tiny-sift")
+    arguments = (
+        "--image_dir",
+        str(tmp_path),
+        "--export_dir",
+        str(tmp_path),
+        "--conf",
+        "dift-tiny-sift",
+    )
     run_hloc(hloc_folder, *plugin, "extract_features", *arguments)
     with FeatureStore(tmp_path / "feats-dift-tiny-sift-n8192-r1600.h5") as store:
         assert list(store) == ["small.png"]
-        assert len(store["small.png"]) == len(build_extractor(descriptor="rootsift").extract(small, ""))
+        assert len(store["small.png"]) == len(
+            build_extractor(descriptor="rootsift").extract(small, "")
+        )
 
     features, pairs = hloc_files[0], hloc_files[0].with_name("pairs.txt")
-    arguments = ("--export_dir", str(features.parent), "--features", features.stem, "--conf", "dift-mnn-ratio.9")
+    arguments = (
+        "--export_dir",
+        str(features.parent),
+        "--features",
+        features.stem,
+        "--conf",
+        "dift-mnn-ratio.9",
+    )
     run_hloc(hloc_folder, *plugin, "match_features", "--pairs", str(pairs), *arguments)
     matches = features.with_name(f"{features.stem}_matches-dift-mnn-ratio.9_pairs.h5")
     assert len(stored_pairs(NAMES, matches)) == 3
@@ -214,7 +255,9 @@ def test_half_precision_costs_hlocs_keypoints_up_to_a_pixel_and_ours_nothing(
 
     def errors(file: str) -> np.ndarray:
         with h5py.File(tmp_path / file) as stored:
-            return np.abs(stored["wide.png/keypoints"][()].astype(np.float64) - expected.keypoints.xy)[:, 0]
+            return np.abs(
+                stored["wide.png/keypoints"][()].astype(np.float64) - expected.keypoints.xy
+            )[:, 0]
 
     x = expected.keypoints.xy[:, 0]
     half = errors("single.h5")
@@ -227,13 +270,20 @@ def test_half_precision_costs_hlocs_keypoints_up_to_a_pixel_and_ours_nothing(
 def test_the_readme_runs_in_hloc(hloc_folder: Path, photos: Path, tmp_path: Path) -> None:
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    blocks = [block for block in re.findall(r"^```py\n(.*?)^```", text, re.M | re.S) if "hloc_plugin" in block]
+    blocks = [
+        block
+        for block in re.findall(r"^```py\n(.*?)^```", text, re.M | re.S)
+        if "hloc_plugin" in block
+    ]
     if not blocks:
         pytest.skip("the README has no section on hloc yet")
     (tmp_path / "photos").symlink_to(photos)
-    small = "from dift_geo.hloc_plugin import register\nregister()\nfrom hloc import extract_features\n"
+    small = (
+        "from dift_geo.hloc_plugin import register\nregister()\nfrom hloc import extract_features\n"
+    )
     small += f"for conf in extract_features.confs.values(): conf['model']['max_keypoints'] = {KEYPOINTS}\n"
-    small += "import dift_geo.hloc_plugin\ndift_geo.hloc_plugin.register = lambda **_: None\n"  # keeps the smaller number
+    # keeps the smaller number
+    small += "import dift_geo.hloc_plugin\ndift_geo.hloc_plugin.register = lambda **_: None\n"
     for block in blocks:
         run_hloc(hloc_folder, "-c", f"import os\nos.chdir({str(tmp_path)!r})\n{small}{block}")
     assert list(tmp_path.glob("outputs/*.h5"))
@@ -261,9 +311,14 @@ print(json.dumps(points))
 """
 
 
-@pytest.mark.skipif("DIFT_GEO_HLOC" not in os.environ, reason="the wheel's hloc cannot run pycolmap 4; set DIFT_GEO_HLOC")
+@pytest.mark.skipif(
+    "DIFT_GEO_HLOC" not in os.environ,
+    reason="the wheel's hloc cannot run pycolmap 4; set DIFT_GEO_HLOC",
+)
 @pytest.mark.parametrize("fix", ["fix", "as it is"])
-def test_the_fix_brings_back_unverified_and_pose_verified_matches(photos: Path, tmp_path: Path, fix: str) -> None:
+def test_the_fix_brings_back_unverified_and_pose_verified_matches(
+    photos: Path, tmp_path: Path, fix: str
+) -> None:
     folder = Path(os.environ["DIFT_GEO_HLOC"])
     printed = run_hloc(folder, "-c", MAIN, str(photos), str(tmp_path), str(KEYPOINTS))
     files = json.loads(printed.strip().splitlines()[-1])
@@ -277,24 +332,39 @@ def test_the_fix_brings_back_unverified_and_pose_verified_matches(photos: Path, 
         assert triangulated == unverified == 0
 
 
-def test_the_script_of_hlocs_users_runs_with_our_features(hloc_folder: Path, photos: Path, tmp_path: Path) -> None:
+def test_the_script_of_hlocs_users_runs_with_our_features(
+    hloc_folder: Path, photos: Path, tmp_path: Path
+) -> None:
     (tmp_path / "small").mkdir()
     for name in NAMES[:2]:  # hloc's default of 4096 keypoints is for larger ones
         write_image(tmp_path / "small" / name, read_image(photos / name)[::3, ::3])
     arguments = [str(tmp_path / "small"), str(tmp_path), "--hloc", str(hloc_folder)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    }
     script = [sys.executable, str(ROOT / "pipelines" / "hloc_sfm.py"), *arguments]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=200)
     with FeatureStore(tmp_path / "feats-dift-tiny-sift-n8192-r1600.h5") as store:
         assert list(store) == NAMES[:2]
     assert len(stored_pairs(NAMES[:2], next(tmp_path.glob("*_matches-dift-mnn_pairs.h5")))) == 1
-    # the wheel's hloc is older than pycolmap 4 and reconstructs nothing; two small photos need not give a model either
+    # the wheel's hloc is older than pycolmap 4 and reconstructs nothing; two small photos need not
+    # give a model either
     said = done.stdout + done.stderr
-    assert "images registered" in said or "hloc found no model" in said or "hloc/triangulation.py" in said, said
+    assert (
+        "images registered" in said
+        or "hloc found no model" in said
+        or "hloc/triangulation.py" in said
+    ), said
 
 
 def test_the_table_of_routes(hloc_folder: Path, photos: Path, tmp_path: Path) -> None:
-    script = [str(ROOT / "pipelines" / "hloc_routes.py"), str(photos), str(tmp_path), "--hloc", str(hloc_folder)]
+    script = [
+        str(ROOT / "pipelines" / "hloc_routes.py"),
+        str(photos),
+        str(tmp_path),
+        "--hloc",
+        str(hloc_folder),
+    ]
     flags = ["--descriptor", "rootsift", "--max-keypoints", "300", "--only", "triangulate"]
     rows = run_hloc(hloc_folder, *script, *flags).splitlines()
     upstream = "DIFT_GEO_HLOC" in os.environ and hloc_folder == Path(os.environ["DIFT_GEO_HLOC"])
@@ -339,7 +409,9 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def load(stub: str, kind: str, conf: dict) -> torch.nn.Module:
     register(stub)
     module = importlib.import_module(f"{stub}.{kind}.dift")
-    (model,) = (m for m in vars(module).values() if isinstance(m, type) and m.__module__ == module.__name__)
+    (model,) = (
+        m for m in vars(module).values() if isinstance(m, type) and m.__module__ == module.__name__
+    )
     return model({"name": "dift", **conf})
 
 
@@ -348,7 +420,9 @@ def test_importing_and_registering(stub: str) -> None:
     register(stub)
     register(stub)
     extract = importlib.import_module(f"{stub}.extract_features")
-    assert {"sift", "dift-tiny-sift", "dift-sd2.1-superpoint", "dift-adm-sift"} <= set(extract.confs)
+    assert {"sift", "dift-tiny-sift", "dift-sd2.1-superpoint", "dift-adm-sift"} <= set(
+        extract.confs
+    )
     assert {"NN-mutual", "dift-mnn"} <= set(importlib.import_module(f"{stub}.match_features").confs)
     assert len(importlib.import_module(f"{stub}.extractors").__path__) == 2
 
@@ -382,7 +456,10 @@ def test_two_view_fix_declares_inliers_calibrated_and_leaves_pycolmap_alone(stub
     repair_two_view_config(stub)
     repair_two_view_config(stub)
     assert module.write(inlier_matches=rows).config == configuration.CALIBRATED
-    assert module.write(inlier_matches=rows, config=configuration.PLANAR).config == configuration.PLANAR
+    assert (
+        module.write(inlier_matches=rows, config=configuration.PLANAR).config
+        == configuration.PLANAR
+    )
     assert module.write().config == configuration.UNDEFINED
     assert module.pycolmap.Database is pycolmap.Database
     assert pycolmap.TwoViewGeometry is before
@@ -392,14 +469,20 @@ def test_two_view_fix_declares_inliers_calibrated_and_leaves_pycolmap_alone(stub
 @pytest.mark.parametrize(("n0", "n1"), [(0, 3), (3, 0), (1, 1), (40, 30)])
 def test_matcher_contract(stub: str, n0: int, n1: int, ratio: float | None) -> None:
     random = np.random.default_rng(0)
-    rows = [r / np.linalg.norm(r, axis=1, keepdims=True) for r in (random.normal(size=(n, 8)) for n in (n0, n1))]
+    rows = [
+        r / np.linalg.norm(r, axis=1, keepdims=True)
+        for r in (random.normal(size=(n, 8)) for n in (n0, n1))
+    ]
     matcher = load(stub, "matchers", {"ratio": ratio})
-    found = matcher({f"descriptors{i}": torch.from_numpy(r.T[None]).float() for i, r in enumerate(rows)})
+    found = matcher(
+        {f"descriptors{i}": torch.from_numpy(r.T[None]).float() for i, r in enumerate(rows)}
+    )
     assert found["matches0"].shape == found["matching_scores0"].shape == (1, n0)
     expected = match_mutual_nn(*rows, ratio=ratio)
     matched = torch.nonzero(found["matches0"][0] >= 0)[:, 0]
     got = Matches(
-        torch.stack([matched, found["matches0"][0, matched]], 1).numpy(), found["matching_scores0"][0, matched].numpy()
+        torch.stack([matched, found["matches0"][0, matched]], 1).numpy(),
+        found["matching_scores0"][0, matched].numpy(),
     )
     np.testing.assert_array_equal(got.pairs, expected.pairs)
     np.testing.assert_allclose(got.scores, expected.scores, rtol=1e-5)
@@ -421,12 +504,20 @@ def test_extractor_contract(stub: str, channels: int, texture) -> None:
     found = extractor({"image": image})
     n = found["keypoints"].shape[1]
     assert 0 < n <= 50
-    shapes = {"keypoints": (1, n, 2), "scores": (1, n), "descriptors": (1, 128, n), "scales": (1, n), "oris": (1, n)}
+    shapes = {
+        "keypoints": (1, n, 2),
+        "scores": (1, n),
+        "descriptors": (1, 128, n),
+        "scales": (1, n),
+        "oris": (1, n),
+    }
     assert {key: tuple(value.shape) for key, value in found.items()} == shapes
     assert extractor.detection_noise == 1.0
     flat = extractor({"image": torch.full((1, channels, 40, 50), 0.5)})
     assert tuple(flat["descriptors"].shape) == (1, 128, 0)
-    with pytest.raises(ValueError, match=r"image has shape \(2, 3, 40, 50\), expected \(1, 1 or 3, H, W\)"):
+    with pytest.raises(
+        ValueError, match=r"image has shape \(2, 3, 40, 50\), expected \(1, 1 or 3, H, W\)"
+    ):
         extractor({"image": torch.zeros(2, 3, 40, 50)})
 
 

@@ -14,7 +14,9 @@ from dift_geo.matching.mutual_nn import match_mutual_nn
 def unit(n: int, dim: int = 16, seed: int = 0, levels: int = 0) -> np.ndarray:
     """Unit rows; with `levels`, of few distinct values, so that ties abound."""
     random = np.random.default_rng(seed)
-    rows = random.standard_normal((n, dim)) if not levels else random.integers(1, levels + 1, (n, dim))
+    rows = (
+        random.standard_normal((n, dim)) if not levels else random.integers(1, levels + 1, (n, dim))
+    )
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -55,7 +57,9 @@ def test_equals_brute_force(n: int, m: int, block: int, ratio, min_similarity, s
     shared = min(n, m) // 2
     d1[:shared] = d0[:shared]
     matches = match_mutual_nn(d0, d1, ratio=ratio, min_similarity=min_similarity, block=block)
-    assert [tuple(pair) for pair in matches.pairs.tolist()] == brute_force(d0, d1, ratio, min_similarity)
+    assert [tuple(pair) for pair in matches.pairs.tolist()] == brute_force(
+        d0, d1, ratio, min_similarity
+    )
     cosine = (d0[matches.pairs[:, 0]] * d1[matches.pairs[:, 1]]).sum(1)
     np.testing.assert_allclose(matches.scores, cosine, atol=1e-6)
 

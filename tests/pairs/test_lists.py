@@ -12,7 +12,9 @@ def test_exhaustive_is_every_pair_once(n):
     names = [f"{i}.jpg" for i in range(n)]
     pairs = exhaustive_pairs(names)
     assert len(pairs) == n * (n - 1) // 2
-    assert {frozenset(pair) for pair in pairs} == {frozenset((a, b)) for a in names for b in names if a != b}
+    assert {frozenset(pair) for pair in pairs} == {
+        frozenset((a, b)) for a in names for b in names if a != b
+    }
 
 
 def test_sequential_stays_within_a_folder():

@@ -41,11 +41,15 @@ def test_the_two_scenes(demo, tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert f"median disparity error {pair['median_disparity_error_px']:.2f} px" in printed
 
 
-def test_own_photos_and_a_broken_one(demo, rendered, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_own_photos_and_a_broken_one(
+    demo, rendered, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     photos = tmp_path / "my photos ä"
     rendered.write_scene(photos, views=3, size_wh=(320, 240))
     (photos / "words.jpg").write_text("no image")
-    assert demo.main([str(tmp_path / "out"), "--images", str(photos), "--max-keypoints", "500"]) == 0
+    assert (
+        demo.main([str(tmp_path / "out"), "--images", str(photos), "--max-keypoints", "500"]) == 0
+    )
     printed = capsys.readouterr().out
     assert "3/3 images registered" in printed
     assert "unreadable and skipped: words.jpg" in printed
@@ -53,10 +57,15 @@ def test_own_photos_and_a_broken_one(demo, rendered, tmp_path: Path, capsys: pyt
     assert (tmp_path / "out/photos/sparse/cameras.bin").is_file()
 
 
-def test_an_empty_folder_is_one_clear_line(demo, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_an_empty_folder_is_one_clear_line(
+    demo, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     (tmp_path / "empty").mkdir()
     assert demo.main([str(tmp_path / "out"), "--images", str(tmp_path / "empty")]) == 1
-    assert capsys.readouterr().err == f"demo: {tmp_path / 'empty'} holds 0 image(s), expected at least 2 to reconstruct\n"
+    assert (
+        capsys.readouterr().err
+        == f"demo: {tmp_path / 'empty'} holds 0 image(s), expected at least 2 to reconstruct\n"
+    )
 
 
 # the renderer
@@ -65,10 +74,13 @@ def test_an_empty_folder_is_one_clear_line(demo, tmp_path: Path, capsys: pytest.
 def test_a_rectangle_facing_the_camera_is_its_photograph(rendered, picture: np.ndarray) -> None:
     """Two units away, with a focal length that makes one of its pixels one of the view's."""
     h, w = picture.shape[:2]
-    facing = rendered.Rectangle(np.array([-w / 2, h, h / 2]), np.array([w, 0, 0.0]), np.array([0, 0, -h]), picture)
+    facing = rendered.Rectangle(
+        np.array([-w / 2, h, h / 2]), np.array([w, 0, 0.0]), np.array([0, 0, -h]), picture
+    )
     K = np.array([[h, 0, (w - 1) / 2], [0, h, (h - 1) / 2], [0, 0, 1.0]])
     view = rendered.render([facing], rendered.look_at((0, 0, 0), (0, 1, 0)), K, (w, h))
-    assert np.abs(view[1:-1, 1:-1].astype(int) - picture[1:-1, 1:-1]).mean() < 4  # four rays per pixel blur a little
+    # four rays per pixel blur a little
+    assert np.abs(view[1:-1, 1:-1].astype(int) - picture[1:-1, 1:-1]).mean() < 4
 
 
 def test_pixels_are_where_the_pinhole_puts_them(rendered) -> None:
@@ -78,7 +90,9 @@ def test_pixels_are_where_the_pinhole_puts_them(rendered) -> None:
     corner, along, down = np.array([-1.0, 3, 1]), np.array([2.0, 1, 0.2]), np.array([0.1, 0.3, -2])
     cam_from_world = rendered.look_at((0.4, -2, 0.7), (0.1, 3, 0))
     K = np.array([[300, 0, 159.5], [0, 300, 119.5], [0, 0, 1.0]])
-    view = rendered.render([rendered.Rectangle(corner, along, down, photo)], cam_from_world, K, (320, 240))
+    view = rendered.render(
+        [rendered.Rectangle(corner, along, down, photo)], cam_from_world, K, (320, 240)
+    )
     x, y, z = K @ (cam_from_world[:, :3] @ (corner + along / 2 + down / 2) + cam_from_world[:, 3])
     weight = np.where(view[..., 0] > 90, view[..., 0].astype(float) - 90, 0)
     rows, columns = np.indices(weight.shape)
@@ -90,7 +104,10 @@ def test_the_nearer_rectangle_hides_the_farther(rendered) -> None:
     def square(depth: float, half: float, value: int):
         photo = np.full((8, 8, 3), value, np.uint8)
         return rendered.Rectangle(
-            np.array([-half, depth, half]), np.array([2 * half, 0, 0]), np.array([0, 0, -2 * half]), photo
+            np.array([-half, depth, half]),
+            np.array([2 * half, 0, 0]),
+            np.array([0, 0, -2 * half]),
+            photo,
         )
 
     K = np.array([[100, 0, 49.5], [0, 100, 49.5], [0, 0, 1.0]])
@@ -99,12 +116,16 @@ def test_the_nearer_rectangle_hides_the_farther(rendered) -> None:
         view = rendered.render(order, rendered.look_at((0, 0, 0), (0, 1, 0)), K, (100, 100))
         assert view[50, 50, 0] == 200
         assert view[50, 10, 0] == 10
-    behind = rendered.render([square(-2, 0.4, 200)], rendered.look_at((0, 0, 0), (0, 1, 0)), K, (100, 100))
+    behind = rendered.render(
+        [square(-2, 0.4, 200)], rendered.look_at((0, 0, 0), (0, 1, 0)), K, (100, 100)
+    )
     assert (behind == 90).all()
 
 
 def test_views_are_repeatable_and_cameras_upright(rendered, tmp_path: Path) -> None:
-    first, again = (rendered.write_scene(tmp_path / name, views=2, size_wh=(64, 48)) for name in "ab")
+    first, again = (
+        rendered.write_scene(tmp_path / name, views=2, size_wh=(64, 48)) for name in "ab"
+    )
     for name, pose in first.cam_from_world.items():
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
         R = pose[:, :3]
@@ -147,4 +168,6 @@ def test_disparity_and_epipolar_errors_by_hand(demo) -> None:
     K = np.diag([100.0, 100, 1])
     right = np.eye(3, 4)
     right[0, 3] = -1  # a rectified pair: lines are rows
-    np.testing.assert_allclose(demo.epipolar_error_px(xy0, xy1, np.eye(3, 4), right, K), [0, 3, 0], atol=1e-9)
+    np.testing.assert_allclose(
+        demo.epipolar_error_px(xy0, xy1, np.eye(3, 4), right, K), [0, 3, 0], atol=1e-9
+    )

@@ -29,13 +29,26 @@ def test_probe_matches_views_of_validation_pictures(program, texture, tmp_path):
     (tmp_path / "packages").mkdir()
     for index in range(3):
         write_image(tmp_path / "packages" / f"{index}.png", texture((220, 180), index))
-    (tmp_path / "images.txt").write_text("".join(f"{i % 3}.png\n" for i in range(3 * program.SPLIT)))
+    (tmp_path / "images.txt").write_text(
+        "".join(f"{i % 3}.png\n" for i in range(3 * program.SPLIT))
+    )
     assert 0.1 < program.probe(tmp_path, WEIGHTS)["mma"] <= 1
     assert program.probe(tmp_path / "packages", WEIGHTS) == {}
 
 
 def run(program, work, steps_worth_of_minutes):
-    program.main(["train", str(work), "--minutes", str(steps_worth_of_minutes), "--batch", "4", "--snapshot-minutes", "60"])
+    program.main(
+        [
+            "train",
+            str(work),
+            "--minutes",
+            str(steps_worth_of_minutes),
+            "--batch",
+            "4",
+            "--snapshot-minutes",
+            "60",
+        ]
+    )
 
 
 def test_patches_are_cut_at_several_sizes(program, texture):
@@ -58,7 +71,9 @@ def test_select_throws_out_flat_art_and_small_pictures(program, texture, tmp_pat
 
 
 def test_batch_is_what_the_backend_shows_the_network(program, tiny):
-    """Training and use must agree on the encoding, or the model meets at run time what it never saw."""
+    """Training and use must agree on the encoding, or the model meets at run time what it never
+    saw.
+    """
     patches = np.random.default_rng(0).integers(0, 256, (3, 32, 32)).astype(np.uint8)
     trained_on = program.batch_of(patches, np.arange(3), np.zeros(3, int))
     shown = tiny.encode(torch.from_numpy(patches).float()[:, None].expand(-1, 3, -1, -1) / 255)
@@ -81,7 +96,18 @@ def test_trains_resumes_and_exports(program, work, tmp_path, capsys):
     goes_on.mkdir()
     for split in ("train", "val"):
         (goes_on / f"{split}.npy").write_bytes((work / f"{split}.npy").read_bytes())
-    program.main(["train", str(goes_on), "--minutes", "0", "--batch", "4", "--start", str(tmp_path / "model")])
+    program.main(
+        [
+            "train",
+            str(goes_on),
+            "--minutes",
+            "0",
+            "--batch",
+            "4",
+            "--start",
+            str(tmp_path / "model"),
+        ]
+    )
     saved = torch.load(goes_on / "checkpoint.pt", weights_only=True)["model"]
     torch.testing.assert_close(saved["conv_in.weight"], model.unet.conv_in.weight, atol=0, rtol=0)
     features = model.decoder_features(model.encode(torch.rand(2, 3, 32, 32)), 100, (1,))[0]

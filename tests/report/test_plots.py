@@ -40,7 +40,10 @@ def segments(axes) -> dict[str, np.ndarray]:
 def test_matches_join_both_images(axes, picture):
     small = picture[:100, :150]
     xy0, xy1 = np.array([[1.0, 2], [30, 40], [50, 60]]), np.array([[3.0, 4], [5, 6], [7, 8]])
-    assert plot_matches(picture, small, xy0, xy1, [True, False, True], title="two of three", axes=axes) is axes
+    assert (
+        plot_matches(picture, small, xy0, xy1, [True, False, True], title="two of three", axes=axes)
+        is axes
+    )
     drawn = segments(axes)
     shift = (picture.shape[1], 0)  # image 1 begins where image 0 ends
     np.testing.assert_allclose(drawn[INLIER], np.stack([xy0[[0, 2]], xy1[[0, 2]] + shift], 1))
@@ -72,12 +75,20 @@ def test_matches_of_different_lengths_are_refused(picture):
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_keypoints_with_scale_and_angle(axes, picture, count):
     random = np.random.default_rng(count)
-    keypoints = Keypoints(random.uniform(0, 200, (count, 2)), np.ones(count), (320, 240), np.full(count, 4.0), np.zeros(count))
+    keypoints = Keypoints(
+        random.uniform(0, 200, (count, 2)),
+        np.ones(count),
+        (320, 240),
+        np.full(count, 4.0),
+        np.zeros(count),
+    )
     plot_keypoints(picture, keypoints, axes=axes)
     circles = axes.collections[0]
     np.testing.assert_allclose(np.ravel(circles.get_offsets()), keypoints.xy.ravel(), rtol=1e-6)
     if count:  # the radius points along +x
-        np.testing.assert_allclose(next(iter(segments(axes).values()))[:, 1], np.add(keypoints.xy, (4, 0)), rtol=1e-5)
+        np.testing.assert_allclose(
+            next(iter(segments(axes).values()))[:, 1], np.add(keypoints.xy, (4, 0)), rtol=1e-5
+        )
 
 
 def test_keypoints_as_plain_points(axes, picture):
@@ -96,10 +107,18 @@ def test_makes_its_own_figure(picture, monkeypatch):
 
 
 def test_curves_and_bars(axes):
-    plot_curves([1, 2, 3], {"a": [0.1, 0.2, 0.3], "b": [0.3, 0.3, 0.3]}, xlabel="px", ylabel="share", axes=axes)
+    plot_curves(
+        [1, 2, 3],
+        {"a": [0.1, 0.2, 0.3], "b": [0.3, 0.3, 0.3]},
+        xlabel="px",
+        ylabel="share",
+        axes=axes,
+    )
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.1, 0.2, 0.3])
     from matplotlib.figure import Figure
 
-    bars = plot_bars(["x", "y"], {"a": [0.5, 1.0], "b": [0.2, 0.1]}, ylabel="share", axes=Figure().add_subplot())
+    bars = plot_bars(
+        ["x", "y"], {"a": [0.5, 1.0], "b": [0.2, 0.1]}, ylabel="share", axes=Figure().add_subplot()
+    )
     assert [patch.get_height() for patch in bars.patches] == [0.5, 1.0, 0.2, 0.1]
     assert [label.get_text() for label in bars.get_xticklabels()] == ["x", "y"]

@@ -20,7 +20,15 @@ from dift_geo.store.shards import MAX_SHARDS, RecipeError, StoreError
 from dift_geo.types import Features, Keypoints, Matches
 
 RECIPE = {"detector": {"name": "sift", "n": 5}, "size": None, "layers": (1, 2)}
-NAMES = ["a.jpg", "with space.png", "日本/ä.jpg", "deep/er/est/x.jpg", "deep/a.jpg", "a.jpg/b.png", "x/keypoints/c.png"]
+NAMES = [
+    "a.jpg",
+    "with space.png",
+    "日本/ä.jpg",
+    "deep/er/est/x.jpg",
+    "deep/a.jpg",
+    "a.jpg/b.png",
+    "x/keypoints/c.png",
+]
 
 
 def features(n: int = 5, seed: int = 0, framed: bool = True, dim: int = 8) -> Features:
@@ -37,7 +45,8 @@ def matches(pairs, scores=None) -> Matches:
 
 
 def assert_equal(got: Features, expected: Features) -> None:
-    np.testing.assert_array_equal(got.keypoints.xy, expected.keypoints.xy)  # float32: not a bit lost
+    # float32: not a bit lost
+    np.testing.assert_array_equal(got.keypoints.xy, expected.keypoints.xy)
     assert got.keypoints.size_wh == expected.keypoints.size_wh
     for field in ("scale", "angle"):
         a, b = getattr(got.keypoints, field), getattr(expected.keypoints, field)
@@ -72,7 +81,9 @@ def test_features_round_trip(tmp_path: Path, n: int, framed: bool) -> None:
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("flush_each", [True, False])
 def test_awkward_names(tmp_path: Path, order: int, flush_each: bool) -> None:
-    """Spaces, unicode, folders, an image with the name of another's folder, a folder named like a dataset."""
+    """Spaces, unicode, folders, an image with the name of another's folder, a folder named like a
+    dataset.
+    """
     names = NAMES[::order]
     with FeatureStore(tmp_path / "f.h5", RECIPE) as store:
         for i, name in enumerate(names):
@@ -107,7 +118,9 @@ def test_matches_round_trip_past_int16(tmp_path: Path, pairs) -> None:
         store.merge()
     with MatchStore(tmp_path / "m.h5") as store:
         assert list(store) == [("a/x.jpg", "b y.jpg")]
-        np.testing.assert_array_equal(store["a/x.jpg", "b y.jpg"].pairs, np.array(pairs).reshape(-1, 2))
+        np.testing.assert_array_equal(
+            store["a/x.jpg", "b y.jpg"].pairs, np.array(pairs).reshape(-1, 2)
+        )
     with h5py.File(tmp_path / "m.h5") as file:
         group = file["a-x.jpg/b y.jpg"]  # as hloc's names_to_pair
         assert group["matches0"].shape == group["matching_scores0"].shape == (80000,)
@@ -131,7 +144,9 @@ def test_matches_are_read_in_either_order(tmp_path: Path) -> None:
 
 def test_matches_that_do_not_fit_the_layout_are_refused(tmp_path: Path) -> None:
     with MatchStore(tmp_path / "m.h5", RECIPE) as store:
-        with pytest.raises(ValueError, match=r"\('a', 'b'\) use keypoint 5 of the first image, which has 5"):
+        with pytest.raises(
+            ValueError, match=r"\('a', 'b'\) use keypoint 5 of the first image, which has 5"
+        ):
             store.put(("a", "b"), matches([[5, 0]]), 5)
         with pytest.raises(ValueError, match="use a keypoint of the first image twice"):
             store.put(("a", "b"), matches([[1, 0], [1, 2]]), 5)
@@ -142,7 +157,9 @@ def test_pairs_that_share_a_place_are_told_apart(tmp_path: Path, flushed: bool) 
     with MatchStore(tmp_path / "m.h5", RECIPE) as store:
         store.put(("a/b.jpg", "c.jpg"), matches([[0, 0]]), 1)
         store.flush() if flushed else None
-        with pytest.raises(StoreError, match=r"same place in matches files \(hloc's layout\); rename an image"):
+        with pytest.raises(
+            StoreError, match=r"same place in matches files \(hloc's layout\); rename an image"
+        ):
             ("a-b.jpg", "c.jpg") in store  # noqa: B015
         with pytest.raises(StoreError, match="rename an image"):
             store.put(("a-b.jpg", "c.jpg"), matches([[0, 0]]), 1)
@@ -157,7 +174,9 @@ def test_finished_values_are_not_replaced(tmp_path: Path) -> None:
         store["a"] = features(seed=0)
         store["a"] = features(seed=1)  # not yet finished
         store.flush()
-        with pytest.raises(StoreError, match=r"already holds 'a'; delete the file to make it again"):
+        with pytest.raises(
+            StoreError, match=r"already holds 'a'; delete the file to make it again"
+        ):
             store["a"] = features(seed=2)
         assert_equal(store["a"], features(seed=1))
 
@@ -186,7 +205,9 @@ def test_reads_features_of_hloc(tmp_path: Path, dtype) -> None:
         assert list(store) == ["query/a.jpg"]
         read = store["query/a.jpg"]
         assert read.keypoints.scale is None
-        np.testing.assert_array_equal(read.keypoints.xy, written.keypoints.xy.astype(dtype).astype(np.float32))
+        np.testing.assert_array_equal(
+            read.keypoints.xy, written.keypoints.xy.astype(dtype).astype(np.float32)
+        )
         assert read.descriptors.shape == (6, 8)
         with pytest.raises(StoreError, match="open for reading; give a recipe to write"):
             store["b"] = written
@@ -207,7 +228,10 @@ def test_reads_matches_of_hloc(tmp_path: Path) -> None:
 
 def test_a_file_of_another_program_is_not_appended_to(tmp_path: Path) -> None:
     hloc_file(tmp_path / "f.h5")
-    with pytest.raises(RecipeError, match=r"has no recipe \(written by another program\); choose another output file"):
+    with pytest.raises(
+        RecipeError,
+        match=r"has no recipe \(written by another program\); choose another output file",
+    ):
         FeatureStore(tmp_path / "f.h5", RECIPE)
     assert left_over(tmp_path) == []
 
@@ -215,7 +239,10 @@ def test_a_file_of_another_program_is_not_appended_to(tmp_path: Path) -> None:
 def test_another_layout_is_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["a/keypoints"] = np.zeros((3, 2))
-    with FeatureStore(tmp_path / "f.h5") as store, pytest.raises(StoreError, match=r"in another layout: .*; expected hloc's"):
+    with (
+        FeatureStore(tmp_path / "f.h5") as store,
+        pytest.raises(StoreError, match=r"in another layout: .*; expected hloc's"),
+    ):
         store["a"]
 
 
@@ -250,12 +277,18 @@ def test_another_recipe_is_refused_and_shown(tmp_path: Path) -> None:
     with FeatureStore(tmp_path / "f.h5", RECIPE) as store:
         store["a"] = features()
     for merged in (False, True):
-        with pytest.raises(RecipeError, match=r"other settings: detector.n is 5, expected 6. Delete it or choose another file"):
+        with pytest.raises(
+            RecipeError,
+            match=r"other settings: detector.n is 5, expected 6. Delete it or choose another file",
+        ):
             FeatureStore(tmp_path / "f.h5", {**RECIPE, "detector": {"name": "sift", "n": 6}})
-        with pytest.raises(RecipeError, match=r"extra is None, expected 1; size is None, expected 640"):
+        with pytest.raises(
+            RecipeError, match=r"extra is None, expected 1; size is None, expected 640"
+        ):
             FeatureStore(tmp_path / "f.h5", {**RECIPE, "size": 640, "extra": 1})
         if not merged:
-            with FeatureStore(tmp_path / "f.h5", RECIPE) as store:  # the lock is free after the refusals
+            # the lock is free after the refusals
+            with FeatureStore(tmp_path / "f.h5", RECIPE) as store:
                 store.merge()
 
 
@@ -266,7 +299,9 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
         MatchStore(tmp_path / "m.h5")
     (tmp_path / "f.h5").write_text("words")
     for recipe in (None, RECIPE):
-        with pytest.raises(StoreError, match=r"f.h5 is no readable HDF5 file .*; delete it and run again"):
+        with pytest.raises(
+            StoreError, match=r"f.h5 is no readable HDF5 file .*; delete it and run again"
+        ):
             FeatureStore(tmp_path / "f.h5", recipe)
     assert left_over(tmp_path) == []
 
@@ -284,7 +319,13 @@ def test_an_empty_run_leaves_an_empty_store(tmp_path: Path) -> None:
 
 def python(code: str, *arguments: object) -> subprocess.Popen:
     header = "import sys; sys.path.insert(0, sys.argv[1]); from test_store import *\n"
-    command = [sys.executable, "-c", header + textwrap.dedent(code), str(Path(__file__).parent), *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-c",
+        header + textwrap.dedent(code),
+        str(Path(__file__).parent),
+        *map(str, arguments),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -363,7 +404,10 @@ def test_a_second_writer_is_refused_while_the_first_writes(tmp_path: Path) -> No
     with FeatureStore(tmp_path / "f.h5", RECIPE) as first:
         first["a"] = features()
         for _ in range(2):
-            with pytest.raises(StoreError, match="being written by another process; wait for it or choose another file"):
+            with pytest.raises(
+                StoreError,
+                match="being written by another process; wait for it or choose another file",
+            ):
                 FeatureStore(tmp_path / "f.h5", RECIPE)
         first.flush()
         with FeatureStore(tmp_path / "f.h5") as reader:  # reading is free
@@ -400,7 +444,9 @@ def test_the_lock_excludes_racing_writers(tmp_path: Path) -> None:
     assert left_over(tmp_path) == []
 
 
-def test_a_lock_file_taken_away_between_open_and_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_taken_away_between_open_and_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import fcntl
 
     real, unlinked = fcntl.flock, []
@@ -454,7 +500,9 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path, step: 
     assert left_over(tmp_path) == []
 
 
-def test_an_unwritable_folder_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_folder_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

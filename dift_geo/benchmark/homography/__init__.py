@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from dift_geo.benchmark.homography.data import LARGE_SEQUENCES, Benchmark, Pair, kind_of, read_benchmark
-from dift_geo.benchmark.homography.download import HPATCHES_SEQUENCES, HPATCHES_URL, download_hpatches, missing_files
-from dift_geo.benchmark.homography.protocols import PROTOCOLS, Protocol, Ransac, protocol_named, short_side_wh
+from dift_geo.benchmark.homography.data import (
+    LARGE_SEQUENCES,
+    Benchmark,
+    Pair,
+    kind_of,
+    read_benchmark,
+)
+from dift_geo.benchmark.homography.download import (
+    HPATCHES_SEQUENCES,
+    HPATCHES_URL,
+    download_hpatches,
+    missing_files,
+)
+from dift_geo.benchmark.homography.protocols import (
+    PROTOCOLS,
+    Protocol,
+    Ransac,
+    protocol_named,
+    short_side_wh,
+)
 from dift_geo.benchmark.homography.score import Frame, PairScore, in_frame, score
 
 __all__ = [

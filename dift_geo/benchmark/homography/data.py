@@ -1,7 +1,9 @@
-"""Folders in HPatches layout: which pairs they hold, with the true homographies, and what is wrong with them.
+"""Folders in HPatches layout: which pairs they hold, with the true homographies, and what is wrong
+with them.
 
-A sequence is a folder with images 1 to 6 and files H_1_2 to H_1_6 that carry pixels of image 1 to image k. Reads the
-homographies and lists the images; decodes none, and knows nothing of features or scores.
+A sequence is a folder with images 1 to 6 and files H_1_2 to H_1_6 that carry pixels of image 1 to
+image k. Reads the homographies and lists the images; decodes none, and knows nothing of features or
+scores.
 """
 
 from __future__ import annotations
@@ -14,19 +16,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.errors import InputError, MissingFileError, NotAFolderError
+
 __all__ = ["Benchmark", "LARGE_SEQUENCES", "Pair", "kind_of", "read_benchmark"]
 
 IMAGES_PER_SEQUENCE = 6
 EXTENSIONS = ("ppm", "png", "jpg", "jpeg", "pgm")
-# Beyond 1600 x 1200 pixels: left out by D2-Net (CVPR 2019) and everyone since, which leaves 108 sequences, 540 pairs.
+# Beyond 1600 x 1200 pixels: left out by D2-Net (CVPR 2019) and everyone since, which leaves 108
+# sequences, 540 pairs.
 LARGE_SEQUENCES = frozenset(
-    ["i_contruction", "i_crownnight", "i_dc", "i_pencils", "i_whitebuilding", "v_artisans", "v_astronautis", "v_talent"]
+    [
+        "i_contruction",
+        "i_crownnight",
+        "i_dc",
+        "i_pencils",
+        "i_whitebuilding",
+        "v_artisans",
+        "v_astronautis",
+        "v_talent",
+    ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Image 1 and image `index` of a sequence. Names are relative to the benchmark folder. H_1_from_0: (3, 3), pixels."""
+    """Image 1 and image `index` of a sequence. Names are relative to the benchmark folder.
+    H_1_from_0: (3, 3), pixels.
+    """
 
     sequence: str
     index: int
@@ -39,8 +55,8 @@ class Pair:
 class Benchmark:
     """Every pair of a folder that has both images and its homography.
 
-    problems: one line for whatever is missing or unusable; nothing is left out in silence. excluded: large sequences
-    that were there and are not part of the protocols.
+    problems: one line for whatever is missing or unusable; nothing is left out in silence.
+    excluded: large sequences that were there and are not part of the protocols.
     """
 
     folder: Path
@@ -59,24 +75,31 @@ class Benchmark:
 
 
 def kind_of(sequence: str) -> str | None:
-    """`i` for illumination, `v` for viewpoint, by the name's prefix; None for others, which count in `all` alone."""
+    """`i` for illumination, `v` for viewpoint, by the name's prefix; None for others, which count
+    in `all` alone.
+    """
     return sequence[0] if sequence[:2] in ("i_", "v_") else None
 
 
-def read_benchmark(folder: str | Path, *, sequences: Sequence[str] | None = None, include_large: bool = False) -> Benchmark:
+def read_benchmark(
+    folder: str | Path, *, sequences: Sequence[str] | None = None, include_large: bool = False
+) -> Benchmark:
     """The pairs of a folder in HPatches layout, sequences in alphabetical order.
 
-    sequences: names or patterns (`v_*`) to take; None takes all. include_large: also the eight that the protocols leave out.
-    Raises NotADirectoryError when there is no folder and ValueError when it holds no usable pair.
+    sequences: names or patterns (`v_*`) to take; None takes all. include_large: also the eight that
+    the protocols leave out. Raises NotADirectoryError when there is no folder and ValueError when
+    it holds no usable pair.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is not a folder; expected HPatches sequences in it (or use --download)")
+        raise NotAFolderError(
+            f"{root} is not a folder; expected HPatches sequences in it (or use --download)"
+        )
     found = sorted(path.name for path in root.iterdir() if path.is_dir() and _is_sequence(path))
     if sequences is not None:
         for pattern in sequences:
             if not any(fnmatch(name, pattern) for name in found):
-                raise ValueError(f"no sequence {pattern!r} in {root}; it holds {_some(found)}")
+                raise InputError(f"no sequence {pattern!r} in {root}; it holds {_some(found)}")
         found = [name for name in found if any(fnmatch(name, pattern) for pattern in sequences)]
     excluded = [] if include_large else [name for name in found if name in LARGE_SEQUENCES]
     pairs: list[Pair] = []
@@ -87,8 +110,10 @@ def read_benchmark(folder: str | Path, *, sequences: Sequence[str] | None = None
             pairs += own_pairs
             problems += own_problems
     if not pairs:
-        reason = "; ".join(problems[:3]) or "no folder in it holds images 1 to 6 with H_1_2 to H_1_6"
-        raise ValueError(f"no usable pair in {root}: {reason}")
+        reason = (
+            "; ".join(problems[:3]) or "no folder in it holds images 1 to 6 with H_1_2 to H_1_6"
+        )
+        raise InputError(f"no usable pair in {root}: {reason}")
     return Benchmark(root, tuple(pairs), tuple(problems), tuple(excluded))
 
 
@@ -97,7 +122,9 @@ def _is_sequence(folder: Path) -> bool:
 
 
 def _image_of(folder: Path, index: int) -> str | None:
-    return next((f"{index}.{ext}" for ext in EXTENSIONS if (folder / f"{index}.{ext}").is_file()), None)
+    return next(
+        (f"{index}.{ext}" for ext in EXTENSIONS if (folder / f"{index}.{ext}").is_file()), None
+    )
 
 
 def _read_sequence(root: Path, name: str) -> tuple[list[Pair], list[str]]:
@@ -117,24 +144,28 @@ def _read_sequence(root: Path, name: str) -> tuple[list[Pair], list[str]]:
         except (OSError, ValueError) as error:
             problems.append(f"{name}: {error}; pair 1-{index} is left out")
     if absent:
-        problems.append(f"{name}: image {_numbers(absent)} missing, {len(pairs)} pairs instead of {IMAGES_PER_SEQUENCE - 1}")
+        problems.append(
+            f"{name}: image {_numbers(absent)} missing, {len(pairs)} pairs instead of {IMAGES_PER_SEQUENCE - 1}"
+        )
     return pairs, problems
 
 
 def read_homography(path: str | Path) -> NDArray[np.float64]:
-    """A text file of nine numbers: (3, 3). Raises FileNotFoundError, or ValueError when it holds anything else."""
+    """A text file of nine numbers: (3, 3). Raises FileNotFoundError, or ValueError when it holds
+    anything else.
+    """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path.name} is missing")
+        raise MissingFileError(f"{path.name} is missing")
     try:
         values = np.array(path.read_text(encoding="utf-8").split(), np.float64)
     except ValueError:
-        raise ValueError(f"{path.name} is no text of numbers") from None
+        raise InputError(f"{path.name} is no text of numbers") from None
     if values.size != 9 or not np.isfinite(values).all():
-        raise ValueError(f"{path.name} holds {values.size} numbers, expected 9 finite ones")
+        raise InputError(f"{path.name} holds {values.size} numbers, expected 9 finite ones")
     H = values.reshape(3, 3)
     if abs(np.linalg.det(H / np.abs(H).max(initial=1e-300))) < 1e-15:
-        raise ValueError(f"{path.name} cannot be inverted")
+        raise InputError(f"{path.name} cannot be inverted")
     return H
 
 
@@ -144,4 +175,7 @@ def _numbers(values: Iterable[int]) -> str:
 
 
 def _some(names: Sequence[str], limit: int = 8) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "") or "none"
+    return (
+        ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+        or "none"
+    )

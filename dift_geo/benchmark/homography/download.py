@@ -18,11 +18,15 @@ from typing import Any
 from tqdm import tqdm
 
 from dift_geo.benchmark.homography.data import EXTENSIONS, IMAGES_PER_SEQUENCE, LARGE_SEQUENCES
+from dift_geo.errors import WriteError
 
 __all__ = ["HPATCHES_SEQUENCES", "HPATCHES_URL", "download_hpatches", "missing_files"]
 
-# The address of the paper (icvl.ee.ic.ac.uk) is dead; this is the authors' present one (glue-factory pull request 129).
-HPATCHES_URL = "https://huggingface.co/datasets/vbalnt/hpatches/resolve/main/hpatches-sequences-release.zip"
+# The address of the paper (icvl.ee.ic.ac.uk) is dead; this is the authors' present one
+# (glue-factory pull request 129).
+HPATCHES_URL = (
+    "https://huggingface.co/datasets/vbalnt/hpatches/resolve/main/hpatches-sequences-release.zip"
+)
 ATTEMPTS = 5
 PAUSE_SECONDS = 2.0  # before the second attempt, doubled before each further one
 CHUNK = 1 << 20
@@ -39,11 +43,15 @@ home laptop london machines man maskedman pomegranate posters samples soldiers s
 underground vitro wall wapping war weapons woman wormhole wounded yard yuri
 """
 # 57 + 59 names as in `splits.json` of hpatches-benchmark; without the large ones, 52 + 56.
-HPATCHES_SEQUENCES = tuple([f"i_{name}" for name in _ILLUMINATION.split()] + [f"v_{name}" for name in _VIEWPOINT.split()])
+HPATCHES_SEQUENCES = tuple(
+    [f"i_{name}" for name in _ILLUMINATION.split()] + [f"v_{name}" for name in _VIEWPOINT.split()]
+)
 
 
 def missing_files(folder: str | Path, include_large: bool = False) -> dict[str, list[str]]:
-    """What a folder lacks of HPatches: sequence -> names of its missing images and homographies (all of them: no folder)."""
+    """What a folder lacks of HPatches: sequence -> names of its missing images and homographies
+    (all of them: no folder).
+    """
     lacking: dict[str, list[str]] = {}
     for sequence in HPATCHES_SEQUENCES:
         if sequence in LARGE_SEQUENCES and not include_large:
@@ -54,20 +62,30 @@ def missing_files(folder: str | Path, include_large: bool = False) -> dict[str, 
             for k in range(1, IMAGES_PER_SEQUENCE + 1)
             if not any((place / f"{k}.{extension}").is_file() for extension in EXTENSIONS)
         ]
-        gone += [f"H_1_{k}" for k in range(2, IMAGES_PER_SEQUENCE + 1) if not (place / f"H_1_{k}").is_file()]
+        gone += [
+            f"H_1_{k}"
+            for k in range(2, IMAGES_PER_SEQUENCE + 1)
+            if not (place / f"H_1_{k}").is_file()
+        ]
         if gone:
             lacking[sequence] = gone
     return lacking
 
 
 def download_hpatches(
-    folder: str | Path, *, url: str = HPATCHES_URL, sha256: str | None = None, include_large: bool = False
+    folder: str | Path,
+    *,
+    url: str = HPATCHES_URL,
+    sha256: str | None = None,
+    include_large: bool = False,
 ) -> str:
-    """Bring the sequences into `folder`; does nothing when all are there. Returns one line on what was done.
+    """Bring the sequences into `folder`; does nothing when all are there. Returns one line on what
+    was done.
 
-    An interrupted download goes on where it stopped. The archive is checked against `sha256`, else against the SHA-256 that
-    the server names (the Hub does), and always against the length named and the CRC of every file in it.
-    Raises OSError when the server cannot be reached or the archive is damaged.
+    An interrupted download goes on where it stopped. The archive is checked against `sha256`, else
+    against the SHA-256 that the server names (the Hub does), and always against the length named
+    and the CRC of every file in it. Raises OSError when the server cannot be reached or the archive
+    is damaged.
     """
     folder = Path(folder)
     if not missing_files(folder, include_large):
@@ -82,12 +100,16 @@ def download_hpatches(
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects and keeps the headers met on the way: the Hub names the checksum on the first answer."""
+    """Follows redirects and keeps the headers met on the way: the Hub names the checksum on the
+    first answer.
+    """
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
         self.seen.append(headers)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -103,7 +125,9 @@ def _fetch(url: str, archive: Path, sha256: str | None) -> None:
             length, named = _fetch_rest(url, part)
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410):
-                raise OSError(f"{url} answers {error.code} {error.reason}; give another address to --download") from error
+                raise WriteError(
+                    f"{url} answers {error.code} {error.reason}; give another address to --download"
+                ) from error
             problem = str(error) or type(error).__name__
             continue
         if length is None or part.stat().st_size >= length:
@@ -111,14 +135,20 @@ def _fetch(url: str, archive: Path, sha256: str | None) -> None:
             part.rename(archive)
             return
         problem = f"the connection closed after {part.stat().st_size} of {length} bytes"
-    raise OSError(f"could not download {url}: {problem}; run the same command again to go on from where it stopped")
+    raise WriteError(
+        f"could not download {url}: {problem}; run the same command again to go on from where it stopped"
+    )
 
 
 def _fetch_rest(url: str, part: Path) -> tuple[int | None, str | None]:
-    """Append what is still to come; returns the full length and the SHA-256 that the server names, where it does."""
+    """Append what is still to come; returns the full length and the SHA-256 that the server names,
+    where it does.
+    """
     have = part.stat().st_size if part.exists() else 0
     redirects = _Redirects()
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-", "User-Agent": "dift-geo"})
+    request = urllib.request.Request(
+        url, headers={"Range": f"bytes={have}-", "User-Agent": "dift-geo"}
+    )
     try:
         answer = urllib.request.build_opener(redirects).open(request, timeout=60)
     except urllib.error.HTTPError as error:
@@ -127,13 +157,15 @@ def _fetch_rest(url: str, part: Path) -> tuple[int | None, str | None]:
             if total is None or int(total.group(1)) == have:
                 return have, _named_sha256([*redirects.seen, error.headers])
             part.unlink()
-            raise OSError("the file on the server has changed") from error
+            raise WriteError("the file on the server has changed") from error
         raise
     with answer:
         resumed = answer.status == 206
         rest = answer.headers.get("Content-Length")
         length = None if rest is None else int(rest) + (have if resumed else 0)
-        bar = tqdm(total=length, initial=have if resumed else 0, unit="B", unit_scale=True, desc="download")
+        bar = tqdm(
+            total=length, initial=have if resumed else 0, unit="B", unit_scale=True, desc="download"
+        )
         with bar, part.open("ab" if resumed else "wb") as file:
             while block := answer.read(CHUNK):
                 file.write(block)
@@ -163,11 +195,15 @@ def _check(part: Path, length: int | None, sha256: str | None, url: str) -> None
             wrong = f"SHA-256 {digest.hexdigest()}, expected {sha256.lower()}"
     if wrong:
         part.unlink()
-        raise OSError(f"the download of {url} is damaged ({wrong}) and was deleted; run the command again")
+        raise WriteError(
+            f"the download of {url} is damaged ({wrong}) and was deleted; run the command again"
+        )
 
 
 def _unpack(archive: Path, folder: Path, include_large: bool) -> int:
-    """Unpack images and homographies of the wanted sequences, each sequence whole or not at all; returns files written."""
+    """Unpack images and homographies of the wanted sequences, each sequence whole or not at all;
+    returns files written.
+    """
     count = 0
     try:
         with zipfile.ZipFile(archive) as file:
@@ -182,7 +218,9 @@ def _unpack(archive: Path, folder: Path, include_large: bool) -> int:
                 count += _unpack_sequence(file, infos, folder / sequence)
     except zipfile.BadZipFile as error:
         archive.unlink()
-        raise OSError(f"{archive} is damaged ({error}) and was deleted; run the command again") from error
+        raise WriteError(
+            f"{archive} is damaged ({error}) and was deleted; run the command again"
+        ) from error
     return count
 
 
@@ -191,7 +229,10 @@ def _unpack_sequence(file: zipfile.ZipFile, infos: list[zipfile.ZipInfo], target
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     for info in infos:
-        with file.open(info) as source, (aside / PurePosixPath(info.filename).name).open("wb") as copy:
+        with (
+            file.open(info) as source,
+            (aside / PurePosixPath(info.filename).name).open("wb") as copy,
+        ):
             shutil.copyfileobj(source, copy)  # reading to the end checks the CRC
     target.mkdir(exist_ok=True)
     for path in aside.iterdir():

@@ -1,7 +1,9 @@
-"""How the field scores homographies on HPatches: four protocols, each definition once, with its source.
+"""How the field scores homographies on HPatches: four protocols, each definition once, with its
+source.
 
-A protocol fixes the frame in which errors are measured, the corner list, the estimator and what the tables show. `score`
-turns the matches of one pair into a `PairScore`. Knows no files and no descriptors.
+A protocol fixes the frame in which errors are measured, the corner list, the estimator and what the
+tables show. `score` turns the matches of one pair into a `PairScore`. Knows no files and no
+descriptors.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.errors import InputError
 from dift_geo.geometry.robust import Estimator
 
 __all__ = ["PROTOCOLS", "Protocol", "Ransac", "protocol_named", "short_side_wh"]
 
 THRESHOLDS_PX = tuple(range(1, 11))  # of MMA, correct matches and accuracy curves
-SWEEP_PX = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)  # inlier thresholds that glue-factory tries for its `ransac_th: -1`
+# inlier thresholds that glue-factory tries for its `ransac_th: -1`
+SWEEP_PX = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 Points = NDArray[np.float64]
 
 
@@ -35,10 +39,11 @@ class Ransac:
 class Protocol:
     """One way of scoring.
 
-    source: where the definition comes from. short_side: images are resized to it (up or down) before extraction, and
-    errors are pixels of the resized images; None is the original resolution. corners: `centres` of the corner pixels, (0, 0)
-    to (w - 1, h - 1), in pixels whose centre is a whole number; or `edges`, (0, 0) to (w, h), in COLMAP's frame, where
-    pixel centres lie at .5. max_keypoints: per image, unless the user says otherwise. max_matches: the best-scored kept.
+    source: where the definition comes from. short_side: images are resized to it (up or down)
+    before extraction, and errors are pixels of the resized images; None is the original resolution.
+    corners: `centres` of the corner pixels, (0, 0) to (w - 1, h - 1), in pixels whose centre is a
+    whole number; or `edges`, (0, 0) to (w, h), in COLMAP's frame, where pixel centres lie at .5.
+    max_keypoints: per image, unless the user says otherwise. max_matches: the best-scored kept.
     auc_px: thresholds of the area under the accuracy curve. headline: what its tables show.
     """
 
@@ -52,13 +57,16 @@ class Protocol:
     auc_px: tuple[int, ...]
     headline: tuple[str, ...]
     extras: bool = False  # glue-factory's direct linear transform and symmetric precision
-    sweep_px: tuple[float, ...] = ()  # inlier thresholds of which each method gets its best by mean AUC; empty: no choice
+    # inlier thresholds of which each method gets its best by mean AUC; empty: no choice
+    sweep_px: tuple[float, ...] = ()
 
-    def with_estimator(self, estimator: Estimator | None, max_error_px: float | Literal["best"] | None = None) -> Protocol:
+    def with_estimator(
+        self, estimator: Estimator | None, max_error_px: float | Literal["best"] | None = None
+    ) -> Protocol:
         """The same protocol with another estimator or inlier threshold; None keeps the protocol's.
 
-        `best` tries 0.5 to 3 px for each method and keeps what scores highest: glue-factory's setting behind published
-        tables. It chooses on the test set, so it flatters every method.
+        `best` tries 0.5 to 3 px for each method and keeps what scores highest: glue-factory's
+        setting behind published tables. It chooses on the test set, so it flatters every method.
         """
         ransac = self.ransac
         if estimator is not None and estimator != ransac.estimator:
@@ -68,7 +76,7 @@ class Protocol:
             return replace(self, ransac=ransac, sweep_px=SWEEP_PX)
         if max_error_px is not None:
             if not max_error_px > 0:
-                raise ValueError(f"max error is {max_error_px} px, expected a positive number")
+                raise InputError(f"max error is {max_error_px} px, expected a positive number")
             ransac = replace(ransac, max_error_px=float(max_error_px))
         return replace(self, ransac=ransac)
 
@@ -104,7 +112,17 @@ PROTOCOLS = {
             1024,
             None,
             (1, 3, 5),
-            ("auc@1", "auc@3", "auc@5", "auc_dlt@1", "auc_dlt@3", "auc_dlt@5", "prec@1", "prec@3", "matches"),
+            (
+                "auc@1",
+                "auc@3",
+                "auc@5",
+                "auc_dlt@1",
+                "auc_dlt@3",
+                "auc_dlt@5",
+                "prec@1",
+                "prec@3",
+                "matches",
+            ),
             extras=True,
         ),
         Protocol(
@@ -138,11 +156,17 @@ PROTOCOLS = {
 def protocol_named(name: str) -> Protocol:
     """One of `PROTOCOLS`. Raises ValueError for another name."""
     if name not in PROTOCOLS:
-        raise ValueError(f"protocol is {name!r}, expected one of {', '.join(PROTOCOLS)}")
+        raise InputError(f"protocol is {name!r}, expected one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
 
 
 def short_side_wh(size_wh: tuple[int, int], short_side: int) -> tuple[int, int]:
-    """Size after resizing the short side to `short_side`; the other is cut to a whole pixel, as glue-factory does."""
+    """Size after resizing the short side to `short_side`; the other is cut to a whole pixel, as
+    glue-factory does.
+    """
     w, h = size_wh
-    return (short_side, int(short_side / (w / h))) if w < h else (int(short_side * (w / h)), short_side)
+    return (
+        (short_side, int(short_side / (w / h)))
+        if w < h
+        else (int(short_side * (w / h)), short_side)
+    )

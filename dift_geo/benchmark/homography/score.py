@@ -21,7 +21,9 @@ __all__ = ["Frame", "PairScore", "in_frame", "score"]
 
 @dataclass(frozen=True)
 class Frame:
-    """Matches and truth in the frame a protocol measures in. xy0, xy1: (M, 2). size_wh: of image 0 there."""
+    """Matches and truth in the frame a protocol measures in. xy0, xy1: (M, 2). size_wh: of image 0
+    there.
+    """
 
     xy0: Points
     xy1: Points
@@ -30,13 +32,20 @@ class Frame:
 
 
 def in_frame(
-    protocol: Protocol, xy0: ArrayLike, xy1: ArrayLike, H_true: ArrayLike, size0_wh: tuple[int, int], size1_wh: tuple[int, int]
+    protocol: Protocol,
+    xy0: ArrayLike,
+    xy1: ArrayLike,
+    H_true: ArrayLike,
+    size0_wh: tuple[int, int],
+    size1_wh: tuple[int, int],
 ) -> Frame:
-    """Carry matches and truth, given in original pixels (centre of the first pixel at 0), into the protocol's frame.
+    """Carry matches and truth, given in original pixels (centre of the first pixel at 0), into the
+    protocol's frame.
 
-    For `edges` the truth is scaled without the half-pixel shift, and points get it: so does glue-factory, which reads the
-    files as if they were in COLMAP's frame. Its scores therefore carry a bias of up to half a pixel times the zoom between
-    the images; kept, because its published numbers have it.
+    For `edges` the truth is scaled without the half-pixel shift, and points get it: so does
+    glue-factory, which reads the files as if they were in COLMAP's frame. Its scores therefore
+    carry a bias of up to half a pixel times the zoom between the images; kept, because its
+    published numbers have it.
     """
     xy0, xy1 = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (xy0, xy1))
     H_true = np.asarray(H_true, np.float64)
@@ -60,8 +69,9 @@ def _scaling(factor: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
 class PairScore:
     """What one pair is worth.
 
-    correct: (10,) matches within 1..10 px of the truth. corner_px: error of the estimate, infinite when there is none.
-    dlt_corner_px and precision (symmetric, at 1 and 3 px): glue-factory's, NaN elsewhere.
+    correct: (10,) matches within 1..10 px of the truth. corner_px: error of the estimate, infinite
+    when there is none. dlt_corner_px and precision (symmetric, at 1 and 3 px): glue-factory's, NaN
+    elsewhere.
     """
 
     sequence: str
@@ -75,10 +85,13 @@ class PairScore:
     precision: tuple[float, float] = (float("nan"), float("nan"))
 
 
-def score(frame: Frame, protocol: Protocol, *, sequence: str, index: int, scores: ArrayLike, seed: int = 0) -> PairScore:
+def score(
+    frame: Frame, protocol: Protocol, *, sequence: str, index: int, scores: ArrayLike, seed: int = 0
+) -> PairScore:
     """Score the matches of one pair. scores: (M,) the matcher's, higher is better.
 
-    Nothing is dropped: no matches or no estimate count as an infinite corner error and as precision 0.
+    Nothing is dropped: no matches or no estimate count as an infinite corner error and as precision
+    0.
     """
     error = transfer_error_px(frame.H_true, frame.xy0, frame.xy1)
     start = perf_counter()
@@ -122,19 +135,28 @@ def strongest(scores: ArrayLike, limit: int | None) -> NDArray[np.int64]:
 
 
 def corners_of(size_wh: tuple[int, int], corners: str) -> Points:
-    """(4, 2): `centres` of the corner pixels (CAPS, DIFT, LoFTR) or outer `edges` of the image (glue-factory)."""
+    """(4, 2): `centres` of the corner pixels (CAPS, DIFT, LoFTR) or outer `edges` of the image
+    (glue-factory).
+    """
     w, h = size_wh if corners == "edges" else (size_wh[0] - 1, size_wh[1] - 1)
     return np.array([[0, 0], [0, h], [w, 0], [w, h]], np.float64)
 
 
 def faces_camera(H_1_from_0: ArrayLike, corners: ArrayLike) -> bool:
-    """Whether all points stay on one side of the homography's horizon: otherwise some would lie behind the camera."""
-    depth = np.asarray(corners, np.float64) @ np.asarray(H_1_from_0)[2, :2] + np.asarray(H_1_from_0)[2, 2]
+    """Whether all points stay on one side of the homography's horizon: otherwise some would lie
+    behind the camera.
+    """
+    depth = (
+        np.asarray(corners, np.float64) @ np.asarray(H_1_from_0)[2, :2]
+        + np.asarray(H_1_from_0)[2, 2]
+    )
     return bool((depth > 0).all() or (depth < 0).all())
 
 
 def corner_distance_px(H_estimated: ArrayLike | None, frame: Frame, corners: str) -> float:
-    """Mean distance of the corners carried by the estimate and by the truth; infinite where that has no meaning."""
+    """Mean distance of the corners carried by the estimate and by the truth; infinite where that
+    has no meaning.
+    """
     points = corners_of(frame.size_wh, corners)
     if H_estimated is None or not faces_camera(H_estimated, points):
         return float("inf")
@@ -142,7 +164,9 @@ def corner_distance_px(H_estimated: ArrayLike | None, frame: Frame, corners: str
 
 
 def symmetric_precision(frame: Frame) -> tuple[float, float]:
-    """Share of matches whose mean error over both directions is below 1 and 3 px (glue-factory's `prec`); none give 0."""
+    """Share of matches whose mean error over both directions is below 1 and 3 px (glue-factory's
+    `prec`); none give 0.
+    """
     if not len(frame.xy0):
         return 0.0, 0.0
     forth = transfer_error_px(frame.H_true, frame.xy0, frame.xy1)
@@ -152,12 +176,17 @@ def symmetric_precision(frame: Frame) -> tuple[float, float]:
 
 
 def _weighted_dlt(frame: Frame, scores: Points) -> NDArray[np.float64] | None:
-    """All matches at once, weighted by score, no outlier rejection: kornia's, which glue-factory calls."""
+    """All matches at once, weighted by score, no outlier rejection: kornia's, which glue-factory
+    calls.
+    """
     import torch
     from kornia.geometry.homography import find_homography_dlt
 
     if len(scores) < 4:
         return None
-    xy0, xy1, weights = (torch.from_numpy(np.ascontiguousarray(a, np.float32))[None] for a in (frame.xy0, frame.xy1, scores))
+    xy0, xy1, weights = (
+        torch.from_numpy(np.ascontiguousarray(a, np.float32))[None]
+        for a in (frame.xy0, frame.xy1, scores)
+    )
     H = find_homography_dlt(xy0, xy1, weights)[0].double().numpy()
     return H if np.isfinite(H).all() else None

@@ -1,7 +1,7 @@
 """hloc's extractor contract over our extractor.
 
-Loaded by hloc as `<its package>.extractors.dift`, and takes the base class from there. Sees the image as
-hloc resized it and answers in that frame; knows no files.
+Loaded by hloc as `<its package>.extractors.dift`, and takes the base class from there. Sees the
+image as hloc resized it and answers in that frame; knows no files.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dift_geo.errors import InputError
 from dift_geo.extractor import build_extractor
 
 __all__ = ["DiftExtractor"]
 
-BaseModel: Any = import_module("..utils.base_model", __package__).BaseModel  # of whichever hloc loads this file
+# of whichever hloc loads this file
+BaseModel: Any = import_module("..utils.base_model", __package__).BaseModel
 
 
 class DiftExtractor(BaseModel):
@@ -33,17 +35,32 @@ class DiftExtractor(BaseModel):
         self.extractor = build_extractor(**{"size": None, "device": device, **settings})
 
     def _forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
-        """image (1, 1 or 3, H, W) in [0, 1] -> keypoints (1, N, 2), scores (1, N), descriptors (1, D, N) and, where the
-        detector has them, scales (1, N) and oris (1, N)."""
+        """image (1, 1 or 3, H, W) in [0, 1] -> keypoints (1, N, 2), scores (1, N), descriptors (1,
+        D, N) and, where the detector has them, scales (1, N) and oris (1, N)."""
         image = data["image"]
         if image.ndim != 4 or image.shape[0] != 1 or image.shape[1] not in (1, 3):
-            raise ValueError(f"image has shape {tuple(image.shape)}, expected (1, 1 or 3, H, W) as hloc's loader gives it")
+            raise InputError(
+                f"image has shape {tuple(image.shape)}, expected (1, 1 or 3, H, W) as hloc's loader gives it"
+            )
         pixels = (image[0].expand(3, -1, -1) * 255).round().clamp(0, 255).to(torch.uint8)
         array = np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
-        name = str(zlib.crc32(array.tobytes()))  # hloc keeps the name to itself; two images must not share their noise
+        # hloc keeps the name to itself; two images must not share their noise
+        name = str(zlib.crc32(array.tobytes()))
         features = self.extractor.extract(array, name)
         k = features.keypoints
-        # Keypoints leave in double precision: hloc's as_half rounds what is float32, up to a pixel, and nothing else.
-        found = {"keypoints": k.xy.astype(np.float64), "scores": k.scores, "descriptors": features.descriptors.T}
-        found |= {key: column for key, column in (("scales", k.scale), ("oris", k.angle)) if column is not None}
-        return {key: torch.from_numpy(np.ascontiguousarray(value))[None].to(image.device) for key, value in found.items()}
+        # Keypoints leave in double precision: hloc's as_half rounds what is float32, up to a pixel,
+        # and nothing else.
+        found = {
+            "keypoints": k.xy.astype(np.float64),
+            "scores": k.scores,
+            "descriptors": features.descriptors.T,
+        }
+        found |= {
+            key: column
+            for key, column in (("scales", k.scale), ("oris", k.angle))
+            if column is not None
+        }
+        return {
+            key: torch.from_numpy(np.ascontiguousarray(value))[None].to(image.device)
+            for key, value in found.items()
+        }

@@ -1,6 +1,7 @@
 """hloc's matcher contract over mutual nearest neighbours.
 
-Loaded by hloc as `<its package>.matchers.dift`, and takes the base class from there. Knows no files.
+Loaded by hloc as `<its package>.matchers.dift`, and takes the base class from there. Knows no
+files.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dift_geo.errors import InputError
 from dift_geo.matching.mutual_nn import match_mutual_nn
 
 __all__ = ["DiftMatcher"]
 
-BaseModel: Any = import_module("..utils.base_model", __package__).BaseModel  # of whichever hloc loads this file
+# of whichever hloc loads this file
+BaseModel: Any = import_module("..utils.base_model", __package__).BaseModel
 LARGEST_INDEX = torch.iinfo(torch.int16).max  # of hloc's match files
 
 
@@ -26,18 +29,24 @@ class DiftMatcher(BaseModel):
 
     def _init(self, conf: dict[str, Any]) -> None:
         if unknown := sorted({*conf} - {"name", "ratio", "min_similarity"}):
-            raise ValueError(f"unknown matcher settings {unknown}, expected ratio or min_similarity")
+            raise InputError(
+                f"unknown matcher settings {unknown}, expected ratio or min_similarity"
+            )
         self.ratio, self.min_similarity = conf.get("ratio"), conf.get("min_similarity")
 
     def _forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
-        """descriptors0 (1, D, N), descriptors1 (1, D, M) -> matches0 (1, N) with -1 for none, matching_scores0 (1, N)."""
+        """descriptors0 (1, D, N), descriptors1 (1, D, M) -> matches0 (1, N) with -1 for none,
+        matching_scores0 (1, N).
+        """
         rows0, rows1 = (data[key][0].T for key in ("descriptors0", "descriptors1"))
         if len(rows1) > LARGEST_INDEX + 1:
-            raise ValueError(
+            raise InputError(
                 f"{len(rows1)} keypoints in one image, but hloc stores match indices up to {LARGEST_INDEX} (int16); "
                 "extract fewer or match with `dift-geo match`"
             )
-        matches = match_mutual_nn(rows0, rows1, ratio=self.ratio, min_similarity=self.min_similarity, device=rows0.device)
+        matches = match_mutual_nn(
+            rows0, rows1, ratio=self.ratio, min_similarity=self.min_similarity, device=rows0.device
+        )
         pairs = torch.from_numpy(matches.pairs).to(rows0.device)
         matches0 = torch.full((1, len(rows0)), -1, dtype=torch.int64, device=rows0.device)
         scores0 = torch.zeros((1, len(rows0)), device=rows0.device)
