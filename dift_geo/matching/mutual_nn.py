@@ -11,9 +11,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dift_geo.errors import InputError
+from dift_geo.matching.options import MatchOptions
 from dift_geo.types import Matches
 
-__all__ = ["match_mutual_nn"]
+__all__ = ["match", "match_mutual_nn"]
+
+
+def match(
+    descriptors0: NDArray | Tensor,
+    descriptors1: NDArray | Tensor,
+    options: MatchOptions = MatchOptions(),
+    *,
+    device: str | torch.device = "cpu",
+) -> Matches:
+    """Match unit rows (N, D) with unit rows (M, D) as `options` say; see `match_mutual_nn`."""
+    return match_mutual_nn(
+        descriptors0,
+        descriptors1,
+        ratio=options.ratio,
+        min_similarity=options.min_similarity,
+        device=device,
+    )
 
 
 def match_mutual_nn(
@@ -37,7 +55,8 @@ def match_mutual_nn(
     d1 = torch.as_tensor(descriptors1, dtype=torch.float32, device=device)
     if d0.ndim != 2 or d1.ndim != 2 or d0.shape[1] != d1.shape[1]:
         raise InputError(
-            f"descriptors have shapes {tuple(d0.shape)} and {tuple(d1.shape)}, expected (N, D) and (M, D)"
+            f"descriptors have shapes {tuple(d0.shape)} and {tuple(d1.shape)}, "
+            "expected (N, D) and (M, D)"
         )
     if ratio is not None and not 0 < ratio <= 1:
         raise InputError(f"ratio is {ratio}, expected a number in (0, 1]")
