@@ -1,91 +1,209 @@
-"""Folders of photos: list, read, resize.
+"""Folders of photos: list them, say what is passed over, identify, read, resize, write.
 
-Decodes to uint8 RGB and ignores EXIF rotation, as hloc and COLMAP do: all three then agree on what
-pixel (x, y) is. Knows nothing of keypoints or networks.
+Decodes to uint8 RGB in the frame that is stored in the file: a rotation in the EXIF data is
+ignored, as hloc and COLMAP do, so that all three agree on what pixel (x, y) is. A file counts for
+what its bytes are, whatever its extension. Knows nothing of keypoints or networks.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.errors import InputError, MissingFileError, NotAFolderError, WriteError
+from dift_geo.imagefiles import decode
 
-__all__ = ["EXTENSIONS", "list_images", "read_image", "resize_longest", "write_image"]
+__all__ = [
+    "EXTENSIONS",
+    "Listing",
+    "Stamp",
+    "content_hash",
+    "list_images",
+    "read_image",
+    "read_mask",
+    "resize_longest",
+    "stamp",
+    "survey",
+    "write_image",
+]
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp"})
+EXTENSIONS = frozenset(
+    f".{kind}"
+    for kind in (
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "ppm", "pgm", "pnm", "bmp", "tif", "tiff"),
+        *("webp", "gif", "avif", "jp2", "heic", "heif"),
+    )
+)
+# Photos that no library here decodes: named when they are passed over, never skipped in silence.
+UNREADABLE = frozenset(
+    f".{kind}"
+    for kind in (
+        *("dng", "nef", "cr2", "cr3", "arw", "orf", "rw2", "raf", "pef", "srw", "raw"),
+        *("jxl", "psd", "exr", "hdr", "svg"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder of photos holds.
+
+    names: the images, as `list_images` gives them.
+    passed_over: what looks like a photo and is not among them, with the reason.
+    masks: masks that lie among the photos, named as COLMAP names them; not among the images either.
+    """
+
+    names: list[str]
+    passed_over: dict[str, str] = field(default_factory=dict)
+    masks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Whether a file may have changed, at a glance: its size in bytes, its time in nanoseconds."""
+
+    size: int
+    mtime_ns: int
 
 
 def list_images(folder: str | Path) -> list[str]:
-    """Names of the images below `folder`: paths relative to it with forward slashes, sorted,
-    recursive.
+    """Names of the images below `folder`: relative paths with forward slashes, sorted, recursive.
 
-    Extensions are compared without case; hidden files and folders are passed over. Raises
-    NotADirectoryError when `folder` is not a folder and ValueError for a name that is no UTF-8, as
-    neither HDF5 nor COLMAP can hold it.
+    Extensions are compared without case; hidden files and folders are passed over; folders that are
+    symbolic links are followed, each place once.
+    Raises NotADirectoryError when `folder` is not a folder and ValueError for a name that neither
+    HDF5 nor COLMAP's files can hold: no UTF-8, or control characters.
     """
+    return survey(folder).names
+
+
+def survey(folder: str | Path) -> Listing:
+    """The same with what is passed over and why."""
     root = Path(folder)
     if not root.is_dir():
         raise NotAFolderError(f"{root} is not a folder; expected a folder of images")
-    names = (
-        path.relative_to(root)
-        for path in root.rglob("*")
-        if path.suffix.lower() in EXTENSIONS and path.is_file()
-    )
-    listed = sorted(
-        name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)
-    )
-    for name in listed:
-        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise InputError(f"image name {name!a} in {root} is no UTF-8; rename the file")
-    return listed
+    found = sorted(_files_below(root))
+    images = [name for name in found if PurePosixPath(name).suffix.lower() in EXTENSIONS]
+    known = set(images)
+    masks = [name for name in images if _is_mask(name, known)]
+    passed_over = {
+        name: f"{PurePosixPath(name).suffix} cannot be decoded here; convert it to JPEG or PNG"
+        for name in found
+        if PurePosixPath(name).suffix.lower() in UNREADABLE
+    }
+    names = [name for name in images if name not in set(masks)]
+    for name in names:
+        _refuse_hostile(name, root)
+    return Listing(names, passed_over, masks)
+
+
+def _files_below(root: Path) -> Iterator[str]:
+    """Relative names of the visible files below a folder; links to folders followed, loops cut."""
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = Path(folder).relative_to(root)
+        for name in files:
+            if not name.startswith(".") and (Path(folder) / name).is_file():
+                yield (here / name).as_posix()
+
+
+def _is_mask(name: str, known: set[str]) -> bool:
+    """Whether it is the mask of a photo among `known`, as COLMAP names them: `a.jpg.png`."""
+    if not name.lower().endswith(".png"):
+        return False
+    of = name[: -len(".png")]
+    top, _, below = of.partition("/")
+    return of in known or (top.lower() in ("mask", "masks") and below in known)
+
+
+def _refuse_hostile(name: str, root: Path) -> None:
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise InputError(f"image name {name!a} in {root} is no UTF-8; rename the file")
+    if re.search(r"[\x00-\x1f\x7f]", name):
+        raise InputError(f"image name {name!r} in {root} has control characters; rename the file")
+
+
+def stamp(path: str | Path) -> Stamp:
+    """Size and time of a file. Raises FileNotFoundError when there is none."""
+    try:
+        stat = Path(path).stat()
+    except FileNotFoundError:
+        raise MissingFileError(f"no image at {path}") from None
+    return Stamp(stat.st_size, stat.st_mtime_ns)
+
+
+def content_hash(path: str | Path) -> str:
+    """A hash of a file's bytes (BLAKE2, 16 bytes), whatever its name and time."""
+    digest = blake2b(digest_size=16)
+    with Path(path).open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Decode one image to (H, W, 3) uint8 RGB; 16-bit, grey, palette and CMYK files are converted.
+    """Decode one image to (H, W, 3) uint8 RGB; grey, palette and CMYK files are converted.
 
-    Raises FileNotFoundError when there is no file and ValueError when it is empty, truncated or no
-    image.
+    Pictures of more than 8 bits keep their top 8; where they use less than a quarter of their range
+    (thermal cameras, 12 bits in 16) what they use is stretched over 0 to 255.
+    Raises FileNotFoundError when there is no file and ValueError when it is empty, truncated, no
+    image, or claims more than 179 million pixels.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"no image at {path}")
     data = path.read_bytes()  # not imread: it cannot open some unicode paths
-    if data.startswith(b"\xff\xd8") and not _jpeg_ends(data):
-        # OpenCV fills it with grey
-        raise InputError(f"{path} is a truncated JPEG (no end marker); copy it again")
     try:
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error as error:
-        raise InputError(f"{path} cannot be decoded: {error.err}") from error
-    if image is None:
-        raise InputError(f"{path} is not a readable image ({len(data)} bytes)")
-    return np.asarray(image, np.uint8)
+        return _to_8_bits(decode(data))
+    except ValueError as error:
+        raise InputError(f"{path} {error}") from error
 
 
-def _jpeg_ends(data: bytes) -> bool:
-    """Whether the JPEG has its end marker: not the one of an embedded thumbnail, and phones append
-    films behind it.
+def _to_8_bits(image: NDArray) -> NDArray[np.uint8]:
+    """(H, W, 3) of any depth -> uint8: its top 8 bits, or what it uses of its range where that is
+    little.
     """
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xD9:
-        marker = data[at + 1]
-        # a fill byte, or a segment
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        # a scan: coded data up to a marker that is neither a stuffed zero nor a restart
-        if marker == 0xDA:
-            while (at := data.find(b"\xff", at)) >= 0 and data[at + 1 : at + 2] in _IN_SCAN:
-                at += 2
-            if at < 0:
-                return False
-    return data[at : at + 2] == b"\xff\xd9"
+    if image.dtype == np.uint8:
+        return np.asarray(image, np.uint8)
+    finite = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
+    low, high = (float(x) for x in np.percentile(finite[::4, ::4], [0.1, 99.9]))
+    whole = 65535.0 if image.dtype == np.uint16 else 0.0  # floats have no range of their own
+    if whole and high - low >= whole / 4:
+        return np.asarray(image >> 8, np.uint8)
+    stretched = (finite - low) * (255 / max(high - low, 1e-12))
+    return np.asarray(stretched.round().clip(0, 255), np.uint8)
 
 
-_IN_SCAN = frozenset(bytes([code]) for code in (0x00, *range(0xD0, 0xD8)))
+def read_mask(folder: str | Path, name: str, size_wh: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Where keypoints of the image `name` are wanted: (H, W) bool, or None where it has no mask.
+
+    COLMAP's convention: `FOLDER/NAME.png`, black (0) is ignored. Raises ValueError when the mask
+    has another size than the image.
+    """
+    file = Path(folder) / f"{name}.png"
+    if not file.is_file():
+        return None
+    wanted = read_image(file).max(axis=2) > 0
+    if wanted.shape != (size_wh[1], size_wh[0]):
+        h, w = wanted.shape
+        raise InputError(
+            f"mask {file} is {w} x {h}, expected {size_wh[0]} x {size_wh[1]} as {name}"
+        )
+    return np.asarray(wanted, np.bool_)
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
@@ -104,14 +222,16 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
 
 
 def resize_longest(image: NDArray[np.uint8], longest: int | None) -> NDArray[np.uint8]:
-    """Shrink (H, W, 3) so that its longest side is at most `longest` pixels; smaller images and
-    None pass unchanged.
+    """Shrink (H, W, 3) so that its longest side is at most `longest` pixels, which must be at least
+    1.
 
-    Area interpolation, which does not alias when shrinking.
+    Smaller images and None pass unchanged. Area interpolation, which does not alias when shrinking.
     """
     h, w = image.shape[:2]
     if longest is None or max(h, w) <= longest:
         return image
+    if longest < 1:
+        raise InputError(f"longest side is {longest}, expected at least 1")
     factor = longest / max(h, w)
     size_wh = max(1, round(w * factor)), max(1, round(h * factor))
     return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)

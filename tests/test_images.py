@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dift_geo.images import list_images, read_image, resize_longest, write_image
+from dift_geo.images import (
+    content_hash,
+    list_images,
+    read_image,
+    read_mask,
+    resize_longest,
+    stamp,
+    survey,
+    write_image,
+)
 
 
 def test_lists_recursively_sorted_without_hidden(tmp_path: Path) -> None:
@@ -183,3 +193,118 @@ def test_resizing_by_half_is_the_mean_of_four() -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     mean = image.reshape(10, 2, 15, 2, 3).astype(float).mean((1, 3))
     assert np.abs(resize_longest(image, 15) - mean).max() <= 0.5
+
+
+# frames, formats and depths that OpenCV alone gets wrong
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_is_read_in_its_stored_frame(
+    tmp_path: Path, picture: np.ndarray, orientation: int, bits: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    grey = picture[..., 1]
+    stored = Image.fromarray(grey if bits == 8 else grey.astype(np.uint16) * 257)
+    stored.save(tmp_path / "turned.tif", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "turned.tif")[..., 0], grey)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "AVIF", "JPEG2000", "PNG"])
+def test_a_file_counts_for_its_bytes_whatever_it_is_called(
+    tmp_path: Path, picture: np.ndarray, kind: str
+) -> None:
+    Image.fromarray(picture).save(tmp_path / "saved_by_a_browser.jpg", kind)
+    read = read_image(tmp_path / "saved_by_a_browser.jpg")
+    assert read.shape == picture.shape
+    assert np.abs(read.astype(int) - picture).mean() < 12  # GIF has 256 colours
+
+
+def test_a_narrow_range_is_stretched_and_a_wide_one_keeps_its_top_bits(
+    tmp_path: Path, picture: np.ndarray
+) -> None:
+    grey = picture[..., 0].astype(np.uint16)
+    Image.fromarray(grey * 257).save(tmp_path / "wide.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "wide.png")[..., 0], grey)
+    Image.fromarray(7000 + grey).save(tmp_path / "thermal.png")
+    stretched = read_image(tmp_path / "thermal.png")[..., 0].astype(int)
+    assert stretched.min() == 0
+    assert stretched.max() == 255
+    assert np.corrcoef(stretched.ravel(), grey.ravel())[0, 1] > 0.999
+    Image.fromarray(np.full((40, 60), 7000, np.uint16)).save(tmp_path / "flat.png")
+    assert np.ptp(read_image(tmp_path / "flat.png")) == 0
+
+
+def test_a_header_that_claims_too_much_is_refused_before_decoding(tmp_path: Path) -> None:
+    data = bytearray(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes())
+    data[16:24] = (60000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
+    (tmp_path / "bomb.png").write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r"bomb.png claims more than 179 million pixels; shrink"):
+        read_image(tmp_path / "bomb.png")
+
+
+def test_what_is_passed_over_is_named(tmp_path: Path, picture: np.ndarray) -> None:
+    for name in ("a.jpg", "sub/b.JPG", "c.jfif", "raw.NEF", "raw.dng", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for mask in ("a.jpg.png", "masks/sub/b.JPG.png", "mask/c.jfif.png"):
+        (tmp_path / mask).parent.mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / mask, picture)
+    (tmp_path / "d.jpg.png").touch()  # no mask: there is no d.jpg
+    found = survey(tmp_path)
+    assert found.names == ["a.jpg", "c.jfif", "d.jpg.png", "sub/b.JPG"]
+    assert found.masks == ["a.jpg.png", "mask/c.jfif.png", "masks/sub/b.JPG.png"]
+    assert set(found.passed_over) == {"raw.NEF", "raw.dng"}
+    assert "convert it" in found.passed_over["raw.NEF"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_to_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/x.png").touch()
+    root = tmp_path / "photos"
+    root.mkdir()
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "loop").symlink_to(root)
+    (root / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    assert list_images(root) == ["linked/x.png"]
+
+
+def test_control_characters_in_a_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a\nb.png").touch()
+    with pytest.raises(ValueError, match=r"has control characters; rename the file"):
+        list_images(tmp_path)
+
+
+def test_masks_are_colmaps(tmp_path: Path) -> None:
+    mask = np.full((20, 30, 3), 255, np.uint8)
+    mask[:, 10:] = 0
+    (tmp_path / "sub").mkdir()
+    write_image(tmp_path / "sub/a.jpg.png", mask)
+    wanted = read_mask(tmp_path, "sub/a.jpg", (30, 20))
+    assert wanted is not None
+    np.testing.assert_array_equal(wanted, np.arange(30)[None].repeat(20, 0) < 10)
+    assert read_mask(tmp_path, "b.jpg", (30, 20)) is None
+    with pytest.raises(ValueError, match=r"a.jpg.png is 30 x 20, expected 31 x 20 as sub/a.jpg"):
+        read_mask(tmp_path, "sub/a.jpg", (31, 20))
+
+
+def test_the_hash_follows_content_and_the_stamp_follows_writing(tmp_path: Path) -> None:
+    for name, data in (("a", b"same"), ("b", b"same"), ("c", b"other")):
+        (tmp_path / name).write_bytes(data)
+    assert content_hash(tmp_path / "a") == content_hash(tmp_path / "b")
+    assert content_hash(tmp_path / "a") != content_hash(tmp_path / "c")
+    before = stamp(tmp_path / "a")
+    assert before == stamp(tmp_path / "a")
+    os.utime(tmp_path / "a", ns=(1, 1))
+    assert stamp(tmp_path / "a") != before
+    with pytest.raises(FileNotFoundError, match="no image at"):
+        stamp(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("longest", [0, -1])
+def test_no_size_below_a_pixel(picture: np.ndarray, longest: int) -> None:
+    with pytest.raises(ValueError, match=rf"longest side is {longest}, expected at least 1"):
+        resize_longest(picture, longest)

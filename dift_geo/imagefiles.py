@@ -1,0 +1,105 @@
+"""The bytes of an image file: what they claim, and how they become pixels.
+
+OpenCV decodes; Pillow reads headers; pillow-heif, where it is installed, opens HEIC. Here are the
+traps that these leave open. Knows no paths: messages are continued by `images`, which does.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MAX_PIXELS", "decode", "refuse_bomb"]
+
+MAX_PIXELS = 178_956_970  # where Pillow calls a header a decompression bomb: 13,377 squared
+ORIENTATION = 0x0112  # TIFF's and EXIF's tag
+IN_SCAN = frozenset(bytes([code]) for code in (0x00, *range(0xD0, 0xD8)))
+
+
+def refuse_bomb(data: bytes) -> None:
+    """Raise ValueError for a file whose header claims more than `MAX_PIXELS` pixels."""
+    from PIL import Image, UnidentifiedImageError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # half the limit is a warning there, and fine here
+        try:
+            Image.open(BytesIO(data)).close()
+        except Image.DecompressionBombError:
+            limit = f"{MAX_PIXELS / 1e6:.0f} million pixels"
+            raise ValueError(f"claims more than {limit}; shrink it") from None
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error):
+            return  # no header that Pillow knows: decoding will say what is wrong
+
+
+def decode(data: bytes) -> NDArray:
+    """(H, W, 3) RGB in the file's own frame and depth: uint8, uint16 or float32.
+
+    Raises ValueError, to be continued by a path, when the bytes are no whole image.
+    """
+    refuse_bomb(data)
+    if data.startswith(b"\xff\xd8") and not jpeg_ends(data):
+        # OpenCV would fill it with grey
+        raise ValueError("is a truncated JPEG (no end marker); copy it again")
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
+        return _decode_heif(data)
+    data = _without_tiff_orientation(data)
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:
+        raise ValueError(f"cannot be decoded: {error.err}") from error
+    if image is None:
+        raise ValueError(f"is not a readable image ({len(data)} bytes)")
+    return np.asarray(image)
+
+
+def _decode_heif(data: bytes) -> NDArray:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ValueError("is HEIC, which needs pip install 'dift-geo[heif]'") from error
+    try:
+        return np.asarray(pillow_heif.open_heif(BytesIO(data)).to_pillow().convert("RGB"))
+    except (ValueError, OSError, EOFError, RuntimeError) as error:
+        raise ValueError(f"cannot be decoded: {error}") from error
+
+
+def _without_tiff_orientation(data: bytes) -> bytes:
+    """The same TIFF with orientation 1: OpenCV turns a TIFF whatever it is told; others pass."""
+    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(data[:4])
+    if order is None:
+        return data
+    try:
+        (at,) = struct.unpack_from(f"{order}I", data, 4)
+        (entries,) = struct.unpack_from(f"{order}H", data, at)
+        for entry in range(at + 2, at + 2 + 12 * entries, 12):
+            tag, kind, count = struct.unpack_from(f"{order}HHI", data, entry)
+            if (tag, kind, count) == (ORIENTATION, 3, 1):
+                return data[: entry + 8] + struct.pack(f"{order}H", 1) + data[entry + 10 :]
+    except struct.error:  # cut short: decoding will say so
+        pass
+    return data
+
+
+def jpeg_ends(data: bytes) -> bool:
+    """Whether a JPEG has its end marker: not that of an embedded thumbnail, nor need it come last.
+
+    Phones append films behind it.
+    """
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xD9:
+        marker = data[at + 1]
+        # a fill byte, or a segment
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        # a scan: coded data up to a marker that is neither a stuffed zero nor a restart
+        if marker == 0xDA:
+            while (at := data.find(b"\xff", at)) >= 0 and data[at + 1 : at + 2] in IN_SCAN:
+                at += 2
+            if at < 0:
+                return False
+    return data[at : at + 2] == b"\xff\xd9"
