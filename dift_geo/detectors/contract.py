@@ -1,7 +1,7 @@
-"""What is asked of a detector and of a describer.
+"""What is asked of a detector and of a describer, and how the two make features of an image.
 
-A detector turns (H, W, 3) uint8 RGB into `Keypoints` in the frame of that image. Knows nothing of
-diffusion.
+A detector says where to look, a describer what is there. Both are given (H, W, 3) uint8 RGB and the
+name of the image. Knows nothing of diffusion, of files or of any detector in particular.
 """
 
 from __future__ import annotations
@@ -11,29 +11,91 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.types import Keypoints
+from dift_geo.images import resize_longest
+from dift_geo.types import Features, Keypoints
 
-__all__ = ["Describer", "Detector"]
+__all__ = ["Describer", "Detector", "detect_and_describe"]
 
 
 class Detector(Protocol):
-    """Finds keypoints; `name` and `recipe()` identify it in stores."""
+    """Finds keypoints. Derive from it: what has a body here is the default."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called in words and recipes, such as `sift`."""
+        raise NotImplementedError
 
-    def detect(self, image: NDArray[np.uint8]) -> Keypoints: ...
+    def detect(self, image: NDArray[np.uint8], name: str) -> Keypoints:
+        """Keypoints in the frame of the image given.
 
-    def recipe(self) -> dict[str, Any]: ...
+        image: (H, W, 3) uint8 RGB, which may be a smaller copy of the photo.
+        name: name of the image below its folder (`v_wall/1.png`), for keypoints that are looked up.
+        """
+        raise NotImplementedError
+
+    def recipe(self) -> dict[str, Any]:
+        """What determines the keypoints, as plain data for the store."""
+        raise NotImplementedError
+
+    @property
+    def at_full_size(self) -> bool:
+        """Whether `detect` is given the photo at its own size, whatever size the describer sees.
+
+        For keypoints that were found in the photo by another program and do not say its size.
+        """
+        return False
 
 
 class Describer(Protocol):
-    """Gives (N, D) float32 unit rows at keypoints; `Dift` and the detectors with descriptors of
-    their own are such.
-    """
+    """Describes keypoints. Derive from it: what has a body here is the default."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in words and recipes: `dift`, `rootsift`, `superpoint`."""
+        raise NotImplementedError
+
+    @property
+    def weight(self) -> float:
+        """How much its rows count beside the rows of another describer."""
+        return 1.0
 
     def describe(
-        self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = ...
-    ) -> NDArray[np.float32]: ...
+        self, image: NDArray[np.uint8], keypoints: Keypoints, name: str
+    ) -> NDArray[np.float32]:
+        """(N, D) float32 rows of unit length, one for each keypoint.
 
-    def recipe(self) -> dict[str, Any]: ...
+        image: (H, W, 3) uint8 RGB.
+        keypoints: in the frame of this image.
+        name: name of the image below its folder; the same name gives the same rows.
+        """
+        raise NotImplementedError
+
+    def recipe(self) -> dict[str, Any]:
+        """What determines the descriptors, as plain data for the store."""
+        raise NotImplementedError
+
+
+def detect_and_describe(
+    detector: Detector,
+    describer: Describer,
+    image: NDArray[np.uint8],
+    name: str,
+    size: int | None = None,
+) -> Features:
+    """The features of one image, in its own frame.
+
+    image: (H, W, 3) uint8 RGB.
+    name: name of the image below its folder.
+    size: longest side in pixels of the copy that both work on; None keeps the image's own.
+    """
+    h, w = image.shape[:2]
+    resized = resize_longest(image, size)
+    seen = detector.detect(image if detector.at_full_size else resized, name)
+    keypoints = _in_frame(seen, (resized.shape[1], resized.shape[0]))
+    descriptors = describer.describe(resized, keypoints, name)
+    return Features(keypoints.resized_to((w, h)), descriptors)
+
+
+def _in_frame(keypoints: Keypoints, size_wh: tuple[int, int]) -> Keypoints:
+    # the same frame is left alone: moving there and back rounds
+    return keypoints if keypoints.size_wh == size_wh else keypoints.resized_to(size_wh)
