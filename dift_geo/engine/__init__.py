@@ -1,7 +1,9 @@
-"""How the long loops run."""
+"""How the long loops run, and what runs them."""
 
 from __future__ import annotations
 
+from dift_geo.engine.contract import Engine
+from dift_geo.engine.local import Local
 from dift_geo.engine.loops import extract_images, match_pairs
 
-__all__ = ["extract_images", "match_pairs"]
+__all__ = ["Engine", "Local", "extract_images", "match_pairs"]

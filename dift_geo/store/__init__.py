@@ -1,12 +1,13 @@
-"""Features and matches on disk."""
+"""Features and matches on disk, in hloc's HDF5 layout, with the recipe that made them."""
 
 from __future__ import annotations
 
 from dift_geo.errors import RecipeError, StoreError
+from dift_geo.store.base import Store
 from dift_geo.store.features import FeatureStore
+from dift_geo.store.files import open_h5, published
 from dift_geo.store.matches import MatchStore, pair_key
 from dift_geo.store.recent import Recent
-from dift_geo.store.shards import Store, open_h5, published
 
 __all__ = [
     "FeatureStore",

@@ -1,44 +1,56 @@
-"""The features used last, kept at hand. Knows no files."""
+"""Features used last, kept in memory. Knows no files."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import lru_cache
-from typing import Any
 
-from dift_geo.store.features import FeatureStore
-from dift_geo.types import Features
+from dift_geo.types import Features, FeatureSource
 
-__all__ = ["Recent"]
+__all__ = ["Recent", "size_in_bytes"]
 
-CACHE_BYTES = 1 << 30  # features kept in memory while matching
-
-
-class _Cache:
-    """The features used last, up to CACHE_BYTES of descriptors."""
-
-    def __init__(self, store: FeatureStore) -> None:
-        self.store = store
-        self.kept: OrderedDict[str, Features] = OrderedDict()
-        self.bytes = 0
-
-    def __getitem__(self, name: str) -> Features:
-        if name in self.kept:
-            self.kept.move_to_end(name)
-            return self.kept[name]
-        features = self.kept[name] = self.store[name]
-        self.bytes += features.descriptors.nbytes
-        while self.bytes > CACHE_BYTES and len(self.kept) > 2:
-            _, dropped = self.kept.popitem(last=False)
-            self.bytes -= dropped.descriptors.nbytes
-        return features
+LEAST_KEPT = 2  # the two images of a pair
 
 
 class Recent:
-    """Features by name that keeps the last few at hand: the pairs of a sequence share image 1."""
+    """Features by image name, out of a slower source: those used last are kept at hand.
 
-    def __init__(self, store: Any) -> None:
-        self.recall = lru_cache(maxsize=8)(store.__getitem__)
+    Pairs that follow each other often share an image. It is itself a FeatureSource, for one thread
+    at a time; another process gets it empty, with the source.
 
-    def __getitem__(self, name: str) -> Features:
-        return self.recall(name)
+    source: gives the features that are not at hand.
+    max_bytes: how much memory those at hand may take. The last two are kept whatever their size.
+    """
+
+    def __init__(self, source: FeatureSource, max_bytes: int = 1 << 30) -> None:
+        self.source = source
+        self.max_bytes = max_bytes
+        self._kept: OrderedDict[str, Features] = OrderedDict()  # the one used last is the last
+        self._bytes = 0
+
+    def __getitem__(self, name: str, /) -> Features:
+        """The features of an image; raises what the source raises where it has none."""
+        if name in self._kept:
+            self._kept.move_to_end(name)
+            return self._kept[name]
+        features = self._kept[name] = self.source[name]
+        self._bytes += size_in_bytes(features)
+        while self._bytes > self.max_bytes and len(self._kept) > LEAST_KEPT:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= size_in_bytes(dropped)
+        return features
+
+    def __reduce__(self) -> tuple[type[Recent], tuple[FeatureSource, int]]:
+        return type(self), (self.source, self.max_bytes)
+
+
+def size_in_bytes(features: Features) -> int:
+    """The memory that the arrays of an image take."""
+    keypoints = features.keypoints
+    arrays = (
+        features.descriptors,
+        keypoints.xy,
+        keypoints.scores,
+        keypoints.scale,
+        keypoints.angle,
+    )
+    return sum(array.nbytes for array in arrays if array is not None)

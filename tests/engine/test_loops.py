@@ -12,13 +12,13 @@ from dift_geo.images import write_image
 from dift_geo.matching.mutual_nn import match_mutual_nn
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
-from dift_geo.store.shards import RecipeError
+from dift_geo.errors import RecipeError
 
 
 class CountingSift(Sift):
     calls = 0
 
-    def detect(self, image):
+    def detect(self, image, name=""):
         CountingSift.calls += 1
         return super().detect(image)
 

@@ -16,7 +16,8 @@ import pytest
 
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore, pair_key
-from dift_geo.store.shards import MAX_SHARDS, RecipeError, StoreError
+from dift_geo.errors import RecipeError, StoreError
+from dift_geo.store.shards import MAX_SHARDS
 from dift_geo.types import Features, Keypoints, Matches
 
 RECIPE = {"detector": {"name": "sift", "n": 5}, "size": None, "layers": (1, 2)}
