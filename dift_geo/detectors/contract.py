@@ -6,6 +6,7 @@ name of the image. Knows nothing of diffusion, of files or of any detector in pa
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from dift_geo.images import resize_longest
 from dift_geo.types import Features, Keypoints
 
-__all__ = ["Describer", "Detector", "detect_and_describe"]
+__all__ = ["Describer", "Detector", "detect_and_describe", "name_of_pixels"]
 
 
 class Detector(Protocol):
@@ -79,23 +80,31 @@ def detect_and_describe(
     detector: Detector,
     describer: Describer,
     image: NDArray[np.uint8],
-    name: str,
+    name: str | None = None,
     size: int | None = None,
+    *,
+    photo: NDArray[np.uint8] | None = None,
 ) -> Features:
     """The features of one image, in its own frame.
 
     image: (H, W, 3) uint8 RGB.
-    name: name of the image below its folder.
+    name: name of the image below its folder; None takes `name_of_pixels`.
     size: longest side in pixels of the copy that both work on; None keeps the image's own.
+    photo: the photo at its own size, where `image` already is a resized copy of it; a detector
+        that works at full size is given this one.
     """
     h, w = image.shape[:2]
+    name = name_of_pixels(image) if name is None else name
     resized = resize_longest(image, size)
-    seen = detector.detect(image if detector.at_full_size else resized, name)
-    keypoints = _in_frame(seen, (resized.shape[1], resized.shape[0]))
+    if detector.at_full_size:
+        whole = detector.detect(image if photo is None else photo, name)
+        keypoints = whole.resized_to((resized.shape[1], resized.shape[0]))
+    else:
+        keypoints = detector.detect(resized, name)
     descriptors = describer.describe(resized, keypoints, name)
     return Features(keypoints.resized_to((w, h)), descriptors)
 
 
-def _in_frame(keypoints: Keypoints, size_wh: tuple[int, int]) -> Keypoints:
-    # the same frame is left alone: moving there and back rounds
-    return keypoints if keypoints.size_wh == size_wh else keypoints.resized_to(size_wh)
+def name_of_pixels(image: NDArray[np.uint8]) -> str:
+    """A name for an image that has none: a checksum of its pixels, so that no two share noise."""
+    return str(zlib.crc32(image.tobytes()))
