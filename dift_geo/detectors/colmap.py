@@ -1,7 +1,6 @@
 """The keypoints of a COLMAP database as a detector, so that DIFT describes what a project already
 has.
 
-COLMAP puts (0, 0) on the corner of the top-left pixel: its coordinates lose half a pixel here.
 Knows pycolmap's database; neither descriptors nor matches.
 """
 
@@ -12,37 +11,43 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.detectors.contract import Detector
 from dift_geo.errors import InputError, MissingFileError, MissingNameError
+from dift_geo.frames import from_colmap
 from dift_geo.types import Keypoints
 
-__all__ = ["ColmapKeypoints", "HALF_PIXEL", "open_database"]
+if TYPE_CHECKING:
+    import pycolmap
 
-HALF_PIXEL = np.float32(0.5)
+__all__ = ["ColmapKeypoints", "open_database"]
 
 
 @dataclass(frozen=True)
-class ColmapKeypoints:
+class ColmapKeypoints(Detector):
     """The keypoints that a COLMAP database already has, as a detector.
 
     A row stays a row, in number and order, so that matches of the described keypoints fit the
     database they came from. Scale and orientation are those of COLMAP's affine shapes; keypoints
     without shape (two columns) have neither.
+
+    database: the file that `colmap feature_extractor` writes.
+    name: what it is called in recipes.
     """
 
     database: Path
     name: str = "colmap"
-    _ids: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    _ids: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         with open_database(self.database) as database:
             self._ids.update({image.name: image.image_id for image in database.read_all_images()})
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """What determines the keypoints: the numbers in the database, not its path."""
         digest = sha256()
         with open_database(self.database) as database:
@@ -52,7 +57,8 @@ class ColmapKeypoints:
 
     def keypoints_of(self, name: str) -> Keypoints:
         """Keypoints of one image, by its name in the database, in the frame of the original image.
-        KeyError without it.
+
+        Raises KeyError for a name that the database does not have.
         """
         if name not in self._ids:
             raise MissingNameError(
@@ -63,23 +69,19 @@ class ColmapKeypoints:
             camera = database.read_camera(database.read_image(image_id).camera_id)
             return _keypoints(database.read_keypoints(image_id), (camera.width, camera.height))
 
-    def detect_named(self, image: NDArray[np.uint8], name: str) -> Keypoints:
-        """Keypoints of the image called `name`, in the frame of (H, W, 3) uint8 RGB, which may be a
-        resized copy of it.
+    def detect(self, image: NDArray[np.uint8], name: str) -> Keypoints:
+        """Keypoints of the image called `name` in the database, in the frame of the image given.
+
+        The size of the original is that of its camera, so the image may be a resized copy.
         """
         return self.keypoints_of(name).resized_to((image.shape[1], image.shape[0]))
 
-    def detect(self, image: NDArray[np.uint8]) -> Keypoints:
-        """Pixels do not say which image of the database they are: raises TypeError; see
-        `detect_named`.
-        """
-        raise TypeError(
-            "keypoints of a COLMAP database are found by image name: use detect_named(image, name)"
-        )
-
 
 def _keypoints(rows: NDArray[np.float32], size_wh: tuple[int, int]) -> Keypoints:
-    """COLMAP's rows (x, y), (x, y, scale, orientation) or (x, y, a11, a12, a21, a22) in our frame."""
+    """COLMAP's rows in our frame.
+
+    rows: (x, y), (x, y, scale, orientation) or (x, y, a11, a12, a21, a22).
+    """
     scores = np.ones(len(rows), np.float32)
     scale = angle = None
     if rows.shape[1] == 4:
@@ -88,11 +90,11 @@ def _keypoints(rows: NDArray[np.float32], size_wh: tuple[int, int]) -> Keypoints
         a11, a12, a21, a22 = rows[:, 2:].T
         scale = (np.hypot(a11, a21) + np.hypot(a12, a22)) / 2
         angle = np.arctan2(a21, a11)
-    return Keypoints(rows[:, :2] - HALF_PIXEL, scores, size_wh, scale, angle)
+    return Keypoints(from_colmap(rows[:, :2]), scores, size_wh, scale, angle)
 
 
 @contextmanager
-def open_database(path: str | Path) -> Iterator[Any]:
+def open_database(path: str | Path) -> Iterator[pycolmap.Database]:
     """An existing COLMAP database; pycolmap would create a missing one."""
     import pycolmap
 

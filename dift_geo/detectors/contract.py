@@ -7,7 +7,7 @@ name of the image. Knows nothing of diffusion, of files or of any detector in pa
 from __future__ import annotations
 
 import zlib
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Detector(Protocol):
         """
         raise NotImplementedError
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """What determines the keypoints, as plain data for the store."""
         raise NotImplementedError
 
@@ -45,6 +45,10 @@ class Detector(Protocol):
         For keypoints that were found in the photo by another program and do not say its size.
         """
         return False
+
+    def own_describer(self) -> Describer | None:
+        """The descriptor that comes with it; None where there is none."""
+        return None
 
 
 class Describer(Protocol):
@@ -71,7 +75,7 @@ class Describer(Protocol):
         """
         raise NotImplementedError
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """What determines the descriptors, as plain data for the store."""
         raise NotImplementedError
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.detectors.contract import Describer, Detector
 from dift_geo.errors import InputError
 from dift_geo.types import Keypoints
 
-__all__ = ["Sift"]
+__all__ = ["RootSift", "Sift"]
 
 
 @dataclass(frozen=True)
-class Sift:
-    """SIFT keypoints (Lowe 2004) by OpenCV, with RootSIFT descriptors (Arandjelovic and Zisserman
-    2012).
+class Sift(Detector):
+    """SIFT keypoints (Lowe 2004) by OpenCV, which also gives RootSIFT descriptors at them.
 
-    max_keypoints: the strongest responses kept, orientations counted. max_orientations: keypoints
-    kept at one location and scale, which differ in angle only (Lowe finds a second peak at about 15
-    % of locations). contrast_threshold, edge_threshold, octave_layers: OpenCV's parameters of the
-    same meaning.
+    max_keypoints: the strongest responses kept, orientations counted.
+    max_orientations: keypoints kept at one location and scale, which differ in angle only; Lowe
+        finds a second peak at about 15 % of locations.
+    contrast_threshold, edge_threshold, octave_layers, sigma: OpenCV's parameters of these meanings.
+    name: what it is called in recipes.
     """
 
     max_keypoints: int = 2048
@@ -35,15 +35,22 @@ class Sift:
     name: str = "sift"
 
     def __post_init__(self) -> None:
-        for field in ("max_keypoints", "max_orientations", "octave_layers"):
-            if getattr(self, field) < 1:
-                raise InputError(f"Sift.{field} is {getattr(self, field)}, expected at least 1")
+        counts = {
+            "max_keypoints": self.max_keypoints,
+            "max_orientations": self.max_orientations,
+            "octave_layers": self.octave_layers,
+        }
+        for field, value in counts.items():
+            if value < 1:
+                raise InputError(f"Sift.{field} is {value}, expected at least 1")
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """What determines the keypoints, for the store."""
-        from dataclasses import asdict
-
         return asdict(self)
+
+    def own_describer(self) -> RootSift:
+        """RootSIFT, by the same pyramid."""
+        return RootSift(self)
 
     def _opencv(self) -> cv2.SIFT:
         # Precise: OpenCV's default puts every keypoint a quarter pixel too far right and down.
@@ -56,8 +63,11 @@ class Sift:
             enable_precise_upscale=True,
         )
 
-    def detect(self, image: NDArray[np.uint8]) -> Keypoints:
-        """Keypoints of (H, W, 3) uint8 RGB, strongest response first; none for flat or tiny images."""
+    def detect(self, image: NDArray[np.uint8], name: str = "") -> Keypoints:
+        """Keypoints of (H, W, 3) uint8 RGB, strongest response first, whatever its name.
+
+        There are none in flat or tiny images.
+        """
         h, w = image.shape[:2]
         rows = np.zeros((0, 5), np.float64)
         if min(h, w) >= 8:  # OpenCV's pyramid has no octave below that
@@ -80,12 +90,15 @@ class Sift:
     def describe(
         self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = ""
     ) -> NDArray[np.float32]:
-        """RootSIFT of (H, W, 3) uint8 RGB at keypoints with scale and angle: (N, 128) float32, unit
-        rows.
+        """RootSIFT (Arandjelovic and Zisserman 2012) of (H, W, 3) uint8 RGB.
+
+        keypoints: with scale and angle.
+        Returns (N, 128) float32 rows of unit length.
         """
         if keypoints.scale is None or keypoints.angle is None:
             raise InputError(
-                f"RootSIFT needs keypoints with scale and angle; got none from the detector for {name!r}"
+                "RootSIFT needs keypoints with scale and angle; "
+                f"got none from the detector for {name!r}"
             )
         if not len(keypoints):
             return np.zeros((0, 128), np.float32)
@@ -118,6 +131,28 @@ class Sift:
         octave = max(octave, -1)
         layer = int(np.clip(round(position - octave * self.octave_layers), 1, self.octave_layers))
         return (octave & 255) | layer << 8
+
+
+@dataclass(frozen=True)
+class RootSift(Describer):
+    """RootSIFT descriptors at keypoints with scale and angle, by OpenCV's SIFT.
+
+    sift: whose pyramid it reads.
+    name: what it is called in words.
+    """
+
+    sift: Sift = Sift()
+    name: str = "rootsift"
+
+    def describe(
+        self, image: NDArray[np.uint8], keypoints: Keypoints, name: str = ""
+    ) -> NDArray[np.float32]:
+        """As `Sift.describe`: (N, 128) float32 rows of unit length."""
+        return self.sift.describe(image, keypoints, name)
+
+    def recipe(self) -> dict[str, object]:
+        """What determines the descriptors, for the store."""
+        return {**self.sift.recipe(), "name": self.name}
 
 
 def _luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,0 +1,127 @@
+"""From the word a user types to the detector it means, and which descriptor comes with which.
+
+A word is KIND or KIND:WHERE. The only place that knows the kinds; a detector's own file is imported
+when it is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from dift_geo.detectors.contract import Detector
+from dift_geo.errors import InputError
+
+__all__ = ["DETECTORS", "KINDS", "Kind", "Limits", "load_detector", "split_word"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a detector that computes keypoints is told.
+
+    max_keypoints: the strongest kept.
+    device: where a network runs.
+    upright: one keypoint a place is enough, as orientation does not enter the descriptor.
+    """
+
+    max_keypoints: int = 2048
+    device: str = "cpu"
+    upright: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of detector.
+
+    build: makes it, of what stands behind the colon (empty where nothing does) and the limits.
+    where: what stands behind the colon, for messages; empty where nothing may.
+    needs_where: whether it must stand there.
+    descriptor: the descriptor that comes with it; None where there is none.
+    oriented: whether its keypoints have scale and angle; None where that depends on the data.
+    """
+
+    build: Callable[[str, Limits], Detector]
+    where: str = ""
+    needs_where: bool = False
+    descriptor: str | None = None
+    oriented: bool | None = None
+
+    def usage(self, name: str) -> str:
+        """How the word is written."""
+        if not self.where:
+            return name
+        return f"{name}:{self.where}" if self.needs_where else f"{name}[:{self.where}]"
+
+
+def _sift(where: str, limits: Limits) -> Detector:
+    from dift_geo.detectors.sift import Sift
+
+    return Sift(limits.max_keypoints, max_orientations=1 if limits.upright else 2)
+
+
+def _superpoint(where: str, limits: Limits) -> Detector:
+    from dift_geo.detectors.superpoint import SUPERPOINT, SuperPoint
+
+    return SuperPoint(limits.max_keypoints, where or SUPERPOINT, device=limits.device)
+
+
+def _colmap(where: str, limits: Limits) -> Detector:
+    from dift_geo.detectors.colmap import ColmapKeypoints
+
+    return ColmapKeypoints(Path(where))
+
+
+def _listed(where: str, limits: Limits) -> Detector:
+    from dift_geo.detectors.listed import Listed
+
+    return Listed(Path(where))
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "sift": Kind(build=_sift, descriptor="rootsift", oriented=True),
+        "superpoint": Kind(
+            build=_superpoint, where="FOLDER_OR_HUB_ID", descriptor="superpoint", oriented=False
+        ),
+        "colmap": Kind(build=_colmap, where="DATABASE", needs_where=True),
+        "listed": Kind(build=_listed, where="FOLDER", needs_where=True, oriented=False),
+    }
+)
+DETECTORS = tuple(name for name, kind in KINDS.items() if not kind.needs_where)
+
+
+def load_detector(
+    word: str, *, max_keypoints: int = 2048, device: str = "cpu", upright: bool = False
+) -> Detector:
+    """The detector that a word means: sift, superpoint[:FOLDER_OR_HUB_ID], colmap:DATABASE or
+    listed:FOLDER.
+
+    max_keypoints, device, upright: see `Limits`.
+    Raises InputError for a word that means none, and what the detector raises.
+    """
+    name, where = split_word(word)
+    limits = Limits(max_keypoints=max_keypoints, device=device, upright=upright)
+    return KINDS[name].build(where, limits)
+
+
+def split_word(word: str) -> tuple[str, str]:
+    """The kind and what stands behind the colon; nothing is opened or loaded.
+
+    Raises InputError for a word that means no detector.
+    """
+    name, colon, where = word.partition(":")
+    if name not in KINDS:
+        raise InputError(f"detector is {word!r}, expected {_expected(word)}")
+    kind = KINDS[name]
+    if (kind.needs_where and not where) or (colon and not (kind.where and where)):
+        raise InputError(f"detector is {word!r}, expected {kind.usage(name)}")
+    return name, where
+
+
+def _expected(word: str) -> str:
+    # version 0.1 took the folder or hub id of SuperPoint alone
+    if ":" not in word and ("/" in word or Path(word).is_dir()):
+        return f"superpoint:{word} for a folder or hub id of SuperPoint"
+    return "one of " + ", ".join(kind.usage(name) for name, kind in KINDS.items())
