@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -54,17 +54,15 @@ def published(path: Path) -> Iterator[h5py.File]:
             os.fsync(written.fileno())
         os.replace(part, path)
     except StoreError:  # what the block itself has to say
-        part.unlink(missing_ok=True)
         raise
     except (OSError, RuntimeError) as error:
         # h5py reports a full disk as either, sometimes only on closing
-        part.unlink(missing_ok=True)
         raise StoreError(
             f"{path} cannot be written ({error}); what was finished before is kept"
         ) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):  # where all went well it has become `path`
+            part.unlink()
 
 
 def part_of(path: Path) -> Path:

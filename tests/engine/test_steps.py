@@ -1,0 +1,58 @@
+"""What is done to one image and to one pair, without any loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from counting import CountingExtractor
+
+from dift_geo.engine.steps import (
+    Photo,
+    Unreadable,
+    describe_photo,
+    load_pair,
+    match_loaded,
+    read_photo,
+)
+from dift_geo.errors import MissingFileError
+from dift_geo.images import write_image
+from dift_geo.matching.mutual_nn import match
+from dift_geo.matching.options import MatchOptions
+
+
+def test_a_photo_is_read_by_its_name(tmp_path: Path, picture: np.ndarray) -> None:
+    (tmp_path / "sub").mkdir()
+    write_image(tmp_path / "sub" / "a.png", picture)
+    photo = read_photo(tmp_path, "sub/a.png")
+    assert isinstance(photo, Photo)
+    assert photo.name == "sub/a.png"
+    np.testing.assert_array_equal(photo.pixels, picture)
+    extractor = CountingExtractor()
+    features = describe_photo(extractor, photo)
+    assert not isinstance(features, Unreadable)
+    assert extractor.asked == ["sub/a.png"]
+    assert len(features) == 20
+
+
+def test_what_cannot_be_read_is_a_value_and_is_passed_on(tmp_path: Path) -> None:
+    photo = read_photo(tmp_path, "gone.png")
+    assert isinstance(photo, Unreadable)
+    assert isinstance(photo.error, MissingFileError)
+    extractor = CountingExtractor()
+    assert describe_photo(extractor, photo) is photo
+    assert extractor.asked == []
+
+
+def test_a_pair_is_loaded_and_matched_in_its_order(picture: np.ndarray) -> None:
+    few, many = CountingExtractor(5), CountingExtractor(9)
+    source = {"few": few.extract(picture, ""), "many": many.extract(picture, "")}
+    both = load_pair(source, ("many", "few"))
+    assert [len(features) for features in both] == [9, 5]
+    found = match_loaded(MatchOptions(ratio=0.9), "cpu", both)
+    expected = match(both[0].descriptors, both[1].descriptors, MatchOptions(ratio=0.9))
+    assert found.count0 == 9
+    np.testing.assert_array_equal(found.matches.pairs, expected.pairs)
+    with pytest.raises(KeyError, match="gone"):
+        load_pair(source, ("many", "gone"))
