@@ -1,183 +1,267 @@
-"""From the words a user types (backend, detector, descriptor) to the object that turns an image
-into features.
+"""From what a user asks for (backend, detector, descriptor) to the object that turns an image into
+features.
 
-The only place that maps names to parts. Knows no files of features and no matching.
+`ExtractorOptions` is the one list of what can be asked: flags, `NAME:flag=value` words and hloc's
+configurations are made of its fields. Knows no files of features and no matching.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Literal, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.backends.config import Dense, DiftConfig, Mode, Oriented, ReadingName
+from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision
 from dift_geo.backends.loader import load_backend
-from dift_geo.detectors.contract import Describer, Detector
-from dift_geo.detectors.sift import Sift
-from dift_geo.dift.config import DiftConfig, Mode, Reading
+from dift_geo.detectors.contract import Describer, Detector, detect_and_describe
+from dift_geo.detectors.loader import DETECTORS, KINDS, load_detector, split_word
 from dift_geo.dift.describer import Dift
-from dift_geo.dift.joined import join
+from dift_geo.dift.joined import Joined
 from dift_geo.dift.projection import Projection
 from dift_geo.errors import InputError
-from dift_geo.images import resize_longest
+from dift_geo.options import check_ranges, option
+from dift_geo.recipe import package_version
 from dift_geo.types import Features
 
-__all__ = ["DESCRIPTORS", "DETECTORS", "Extractor", "build_extractor"]
+__all__ = ["DESCRIPTORS", "DETECTORS", "Extractor", "ExtractorOptions", "build_extractor"]
 
-OWNER = {"rootsift": "sift", "superpoint": "superpoint"}  # descriptors that come with a detector
+P = ParamSpec("P")
+OWNER = {kind.descriptor: name for name, kind in KINDS.items() if kind.descriptor is not None}
+DESCRIPTORS = ("dift", *OWNER, "dift+rootsift")
 # their releases can move descriptors
 VERSIONED = ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")
-DETECTORS = ("sift", "superpoint")
-DESCRIPTORS = ("dift", "rootsift", "superpoint", "dift+rootsift")
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A detector and one or more describers, whose unit rows are joined.
+    """A detector and a describer, which together make features of an image.
 
-    Each counts by its `weight` (1 where it has none), so that what varies between keypoints counts
-    alike. size: longest side in pixels that all of them see; None keeps the original.
+    detector: finds the keypoints.
+    describer: describes them; `Joined` is one made of several.
+    size: longest side in pixels of the copy that both see; None keeps the original.
     """
 
     detector: Detector
-    describers: Sequence[Describer]
+    describer: Describer
     size: int | None = None
 
-    def extract(self, image: NDArray[np.uint8], name: str) -> Features:
-        """Detect and describe (H, W, 3) uint8 RGB; keypoints come in its frame. `name` seeds noise."""
-        h, w = image.shape[:2]
-        resized = resize_longest(image, self.size)
-        # keypoints found elsewhere are looked up, not detected
-        by_name = getattr(self.detector, "detect_named", None)
-        keypoints = self.detector.detect(resized) if by_name is None else by_name(resized, name)
-        parts = [describer.describe(resized, keypoints, name) for describer in self.describers]
-        weights = [getattr(describer, "weight", 1.0) for describer in self.describers]
-        return Features(keypoints.resized_to((w, h)), join(parts, weights))
+    def extract(
+        self,
+        image: NDArray[np.uint8],
+        name: str | None = None,
+        *,
+        photo: NDArray[np.uint8] | None = None,
+    ) -> Features:
+        """Detect and describe (H, W, 3) uint8 RGB; keypoints come in its frame.
 
-    def recipe(self) -> dict[str, Any]:
+        name: of the image below its folder. It seeds noise, and keypoints that other programs found
+            are looked up by it; None takes a checksum of the pixels.
+        photo: the photo at its own size, where `image` is a resized copy of it.
+        """
+        return detect_and_describe(
+            self.detector, self.describer, image, name, self.size, photo=photo
+        )
+
+    def recipe(self) -> dict[str, object]:
         """What determines the features, for the store."""
         return {
             "detector": self.detector.recipe(),
-            "descriptors": [describer.recipe() for describer in self.describers],
-            **({"joined": "by weight"} if len(self.describers) > 1 else {}),
+            "descriptor": self.describer.recipe(),
             "size": self.size,
-            "versions": {name: _version(name) for name in VERSIONED},
+            "versions": {name: package_version(name) for name in VERSIONED},
         }
 
 
-def build_extractor(
-    *,
-    backend: str = "tiny",
-    detector: str = "sift",
-    descriptor: str = "dift",
-    reading: Reading | None = None,
-    max_keypoints: int = 2048,
-    size: int | None = 1600,
-    seed: int = 0,
-    device: str = "cpu",
-    projection: str | None = None,
-    mode: Mode = "default",
-    precision: Precision = "auto",
-    max_batch: int | None = None,
-    config: DiftConfig | None = None,
-) -> Extractor:
-    """The extractor that the command line flags of the same names describe.
+@dataclass(frozen=True, kw_only=True)
+class ExtractorOptions:
+    """What can be asked of an extractor; plain data that another process can build it from.
 
-    projection: path of a fitted projection instead of the backend's own. `dift+rootsift` goes
-    through one projection of both where the backend ships one or the file was fitted so; otherwise
-    their rows are joined by weight. mode: `paper` takes the published settings of Stable Diffusion
-    or ADM, on the image at its own size. max_batch: of `DiftConfig`; None leaves the backend's
-    default. config: overrules `reading`, `mode`, `max_batch` and `seed`. Raises ValueError for an
-    unknown word or for words that do not go together.
+    Raises InputError for an unknown word, a number out of range, and for options that contradict
+    each other; nothing is loaded before `build`.
+
+    config: how the model is read, down to the layers; instead of `reading`, `mode` and `max_batch`,
+        and its noise has a seed of its own.
     """
-    if descriptor not in DESCRIPTORS:
-        raise InputError(f"descriptor is {descriptor!r}, expected one of {', '.join(DESCRIPTORS)}")
-    wanted = descriptor.split("+")
-    model = load_backend(backend, device=device, precision=precision) if "dift" in wanted else None
-    if model is not None and config is None:
-        config = _choose_config(model.name, reading, mode, max_batch, seed)
-    # where orientation does not enter the descriptor, a second orientation would repeat it
-    upright = wanted == ["dift"] and config is not None and config.reading == "dense"
-    size = None if config is not None and config.mode == "paper" else size
-    found = _build_detector(detector, max_keypoints, upright, device)
-    describers: list[Describer] = []
-    for word in wanted:
-        if word == "dift" and model is not None:
-            describers.append(
-                Dift(
-                    model,
-                    found,
-                    config,
-                    Projection.load(projection) if projection else "auto",
-                    size,
+
+    backend: str = option("tiny", "tiny, sd2.1, adm, ..., a model folder or a hub id")
+    detector: str = option(
+        "sift", ", ".join(kind.usage(name) for name, kind in KINDS.items()), metavar="NAME"
+    )
+    descriptor: str = option("dift", "what is computed at the keypoints", choices=DESCRIPTORS)
+    reading: ReadingName | None = option(
+        None, "one map of the image or a patch a keypoint; default: what suits the backend"
+    )
+    max_keypoints: int = option(2048, "keypoints kept of an image", metavar="N", least=1)
+    size: int | None = option(
+        1600, "longest side in pixels that detector and network see", metavar="PX", least=16
+    )
+    projection: str | Path | None = option(
+        None, "a projection fitted by `dift-geo calibrate`", metavar="FILE"
+    )
+    mode: Mode = option("default", "paper: published settings of Stable Diffusion or ADM")
+    precision: Precision = option("auto", "auto: half on a GPU")
+    max_batch: int | None = option(
+        None, "images, patches or draws at once; bounds memory", metavar="N", least=1
+    )
+    seed: int = option(0, "of the noise")
+    device: str = option("cpu", "cpu, cuda, mps, or auto for the best there is")
+    config: DiftConfig | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        kind, _ = split_word(self.detector)
+        for word in self.descriptor.split("+"):
+            owner = OWNER.get(word, kind)
+            if owner != kind:
+                raise InputError(
+                    f"descriptor {self.descriptor!r} needs --detector {owner}, "
+                    f"got {self.detector!r}"
                 )
-            )
-        elif found.name == OWNER[word]:
-            describers.append(found)  # type: ignore[arg-type]
-        else:
+        self._check_model_options()
+        if self.reading == "oriented":
+            self._require_frames()
+
+    def _check_model_options(self) -> None:
+        """Refuse options of the model that contradict each other or have nothing to act on."""
+        set_apart = {
+            "reading": self.reading is not None,
+            "projection": self.projection is not None,
+            "mode": self.mode != "default",
+            "max_batch": self.max_batch is not None,
+            "config": self.config is not None,
+        }
+        if not self._asks_dift:
+            for name in set_apart:
+                if set_apart[name]:
+                    raise InputError(
+                        f"{name} is set, but descriptor {self.descriptor!r} asks no diffusion "
+                        f"model; use --descriptor dift or leave {name} out"
+                    )
+        if self.config is not None:
+            for name in ("reading", "mode", "max_batch"):
+                if set_apart[name]:
+                    raise InputError(f"config and {name} are set, expected one of them")
+        if self.mode == "paper" and (self.reading == "oriented" or self.backend == "tiny"):
             raise InputError(
-                f"descriptor {descriptor!r} needs --detector {OWNER[word]}, got {detector!r}"
+                f"mode 'paper' with backend {self.backend!r} and reading {self.reading!r}, "
+                "expected sd2.1, another Stable Diffusion or adm, and the dense reading"
             )
-    if len(describers) > 1:
-        dift, beside = describers
-        assert isinstance(dift, Dift)
-        describers = _in_one_projection(dift, beside, projection is not None) or describers
-    return Extractor(found, describers, size)
+
+    def _require_frames(self) -> None:
+        kind, _ = split_word(self.detector)
+        if KINDS[kind].oriented is False:
+            raise InputError(
+                f"the oriented reading needs keypoints with scale and angle, which "
+                f"{kind} does not give; use --reading dense or --detector sift"
+            )
+
+    @property
+    def _asks_dift(self) -> bool:
+        return "dift" in self.descriptor.split("+")
+
+    def build(self) -> Extractor:
+        """Load the parts. Raises what they raise for weights and files that cannot be had."""
+        if not self._asks_dift:
+            detector = self._load_detector()
+            return Extractor(detector, _own_describer(detector), self.size)
+        # a small file before large ones
+        fitted = None if self.projection is None else Projection.load(self.projection)
+        backend, config = self._load_backend()
+        detector = self._load_detector(config)
+        beside = _own_describer(detector) if "+" in self.descriptor else None
+        describer = _describer(backend, config, fitted, beside)
+        return Extractor(detector, describer, self._size(config))
+
+    def build_raw(self) -> Dift:
+        """The descriptors before any projection, with a detector, for `calibrate` to fit one.
+
+        The rows of another descriptor that is asked for stand beside those of the model.
+        Raises InputError where the descriptor asks no diffusion model, and for a detector that
+        cannot look at the synthetic views on which a projection is fitted.
+        """
+        kind, _ = split_word(self.detector)
+        if KINDS[kind].looked_up:
+            raise InputError(
+                f"detector is {self.detector!r}, but a projection is fitted on warped photos, in "
+                "which keypoints have to be found anew; use --detector sift or superpoint"
+            )
+        if not self._asks_dift:
+            raise InputError(
+                f"descriptor is {self.descriptor!r}, but a projection is fitted for DIFT; "
+                "use --descriptor dift or dift+rootsift"
+            )
+        backend, config = self._load_backend()
+        detector = self._load_detector(config)
+        beside = _own_describer(detector) if "+" in self.descriptor else None
+        return Dift(backend, detector, config, None, self._size(config), beside)
+
+    def _load_backend(self) -> tuple[Backend, DiftConfig]:
+        backend = load_backend(self.backend, device=self.device, precision=self.precision)
+        config = self.config
+        if config is None:
+            config = backend.settings(self.reading, self.mode)
+            if config.noise is not None:
+                config = replace(config, noise=replace(config.noise, seed=self.seed))
+            if self.max_batch is not None:
+                config = replace(config, max_batch=self.max_batch)
+        if isinstance(config.reading, Oriented):
+            self._require_frames()
+        return backend, config
+
+    def _load_detector(self, config: DiftConfig | None = None) -> Detector:
+        # where orientation does not enter the descriptor, a second orientation would repeat it
+        dense = config is not None and isinstance(config.reading, Dense)
+        return load_detector(
+            self.detector,
+            max_keypoints=self.max_keypoints,
+            device=self.device,
+            upright=dense and self.descriptor == "dift",
+        )
+
+    def _size(self, config: DiftConfig) -> int | None:
+        # the published reading resizes the image at its own size
+        published = isinstance(config.reading, Dense) and config.reading.published_grid
+        return None if published else self.size
 
 
-def _in_one_projection(dift: Dift, beside: Describer, given: bool) -> list[Describer]:
-    """Both as one, where the user's projection (`given`) or one that ships with the backend is for
-    both; else nothing.
+def _building(options: Callable[P, ExtractorOptions]) -> Callable[P, Extractor]:
+    """A function that takes the fields of the options and is checked by type checkers as they."""
+
+    def build_extractor(*args: P.args, **fields: P.kwargs) -> Extractor:
+        """The extractor of these fields of `ExtractorOptions`; all have defaults."""
+        return options(*args, **fields).build()
+
+    return build_extractor
+
+
+build_extractor = _building(ExtractorOptions)
+
+
+def _own_describer(detector: Detector) -> Describer:
+    describer = detector.own_describer()
+    if describer is None:
+        raise InputError(f"{detector.name} has no descriptor of its own, expected sift")
+    return describer
+
+
+def _describer(
+    backend: Backend, config: DiftConfig, fitted: Projection | None, beside: Describer | None
+) -> Describer:
+    """What the words ask for: DIFT alone, both through one projection, or both side by side.
+
+    fitted: the user's projection, for DIFT alone or for both; None takes what ships with the model,
+        for both where there is one.
     """
-    if given:
-        own = dift.projection
-        return [dift.beside_of(beside, own)] if own is not None and "beside" in own.about else []
-    both = dift.beside_of(beside, "auto")
-    return [] if both.projection is None else [both]
-
-
-def _choose_config(
-    name: str, reading: Reading | None, mode: Mode, max_batch: int | None, seed: int
-) -> DiftConfig:
-    changes: dict[str, Any] = (
-        {"seed": seed} if max_batch is None else {"seed": seed, "max_batch": max_batch}
-    )
-    if mode == "default":
-        return replace(DiftConfig.default(name, reading), **changes)
-    if name.startswith("tiny") or reading == "oriented":
-        raise InputError(
-            f"no paper settings for {name} and reading {reading!r}; expected sd2.1, another SD or adm, dense"
-        )
-    return replace(DiftConfig.paper("adm" if name == "adm" else "sd"), **changes)
-
-
-def _build_detector(name: str, max_keypoints: int, upright: bool, device: str) -> Detector:
-    if name == "sift":
-        return Sift(max_keypoints, max_orientations=1 if upright else 2)
-    if name.startswith("colmap:"):
-        from dift_geo.detectors.colmap import ColmapKeypoints
-
-        return ColmapKeypoints(Path(name.removeprefix("colmap:")))
-    if name == "superpoint" or "/" in name or Path(name).is_dir():
-        from dift_geo.detectors.superpoint import SUPERPOINT, SuperPoint
-
-        return SuperPoint(
-            max_keypoints, SUPERPOINT if name == "superpoint" else name, device=device
-        )
-    raise InputError(
-        f"detector is {name!r}, expected one of {', '.join(DETECTORS)}, colmap:DATABASE, or a folder or hub id of SuperPoint"
-    )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:  # run from a source tree
-        from dift_geo import __version__
-
-        return __version__ if name == "dift-geo" else "none"
+    projection: Projection | Literal["auto"] = "auto" if fitted is None else fitted
+    if beside is not None and (fitted is None or "beside" in fitted.about):
+        both = Dift(backend, config=config, projection=projection, beside=beside)
+        if both.projection is not None:
+            return both
+    dift = Dift(backend, config=config, projection=projection)
+    return dift if beside is None else Joined([dift, beside])

@@ -40,6 +40,7 @@ class Kind:
     needs_where: whether it must stand there.
     descriptor: the descriptor that comes with it; None where there is none.
     oriented: whether its keypoints have scale and angle; None where that depends on the data.
+    looked_up: whether keypoints are found by the name of an image, so that new images have none.
     """
 
     build: Callable[[str, Limits], Detector]
@@ -47,6 +48,7 @@ class Kind:
     needs_where: bool = False
     descriptor: str | None = None
     oriented: bool | None = None
+    looked_up: bool = False
 
     def usage(self, name: str) -> str:
         """How the word is written."""
@@ -85,8 +87,10 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "superpoint": Kind(
             build=_superpoint, where="FOLDER_OR_HUB_ID", descriptor="superpoint", oriented=False
         ),
-        "colmap": Kind(build=_colmap, where="DATABASE", needs_where=True),
-        "listed": Kind(build=_listed, where="FOLDER", needs_where=True, oriented=False),
+        "colmap": Kind(build=_colmap, where="DATABASE", needs_where=True, looked_up=True),
+        "listed": Kind(
+            build=_listed, where="FOLDER", needs_where=True, oriented=False, looked_up=True
+        ),
     }
 )
 DETECTORS = tuple(name for name, kind in KINDS.items() if not kind.needs_where)
@@ -122,6 +126,6 @@ def split_word(word: str) -> tuple[str, str]:
 
 def _expected(word: str) -> str:
     # version 0.1 took the folder or hub id of SuperPoint alone
-    if ":" not in word and ("/" in word or Path(word).is_dir()):
+    if word and ":" not in word and ("/" in word or Path(word).is_dir()):
         return f"superpoint:{word} for a folder or hub id of SuperPoint"
     return "one of " + ", ".join(kind.usage(name) for name, kind in KINDS.items())

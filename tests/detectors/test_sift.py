@@ -79,7 +79,7 @@ def test_orientations_per_location(picture: np.ndarray, limit: int) -> None:
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_angle_turns_with_the_picture(picture: np.ndarray, turns: int) -> None:
-    """y points down, so a picture turned counter-clockwise (np.rot90) turns angles by -90 degrees."""
+    """y points down: a picture turned counter-clockwise (np.rot90) turns angles by -90 degrees."""
     square = np.ascontiguousarray(picture[:, : picture.shape[0]])
     side = len(square)
     keypoints = Sift(max_keypoints=300, max_orientations=10).detect(square)

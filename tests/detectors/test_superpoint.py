@@ -1,4 +1,4 @@
-"""SuperPoint against transformers' own forward, on a small random model saved in the real format."""
+"""SuperPoint against transformers' own forward, on a small random model in the real format."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_remembering_the_last_image_changes_nothing(folder: Path) -> None:
 def test_coordinates_come_in_the_original_frame(folder: Path) -> None:
     image = picture(192, 256)
     extractor = build_extractor(
-        detector=str(folder), descriptor="superpoint", max_keypoints=50, size=128
+        detector=f"superpoint:{folder}", descriptor="superpoint", max_keypoints=50, size=128
     )
     features = extractor.extract(image, "a.png")
     seen = cv2.resize(image, (128, 96), interpolation=cv2.INTER_AREA)

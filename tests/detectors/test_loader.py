@@ -1,0 +1,67 @@
+"""From words to detectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_models import superpoint_folder
+
+from dift_geo.detectors.listed import Listed
+from dift_geo.detectors.loader import DETECTORS, KINDS, load_detector, split_word
+from dift_geo.detectors.sift import Sift
+
+
+def test_the_limits_reach_the_detector() -> None:
+    assert load_detector("sift", max_keypoints=7) == Sift(7, max_orientations=2)
+    assert load_detector("sift", max_keypoints=7, upright=True) == Sift(7, max_orientations=1)
+
+
+def test_what_stands_behind_the_colon_reaches_it_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    (folder / "s-1.kp").write_text("1 2\n")
+    assert load_detector(f"listed:{folder}") == Listed(folder)
+
+
+def test_the_table_says_what_the_detectors_say(tmp_path: Path) -> None:
+    """Which descriptor comes with which is known before anything is loaded, so it stands twice."""
+    (tmp_path / "s-1.kp").write_text("1 2\n")
+    where = {
+        "superpoint": str(superpoint_folder(tmp_path / "superpoint")),
+        "listed": str(tmp_path),
+    }
+    for name in ("sift", "superpoint", "listed"):
+        detector = load_detector(f"{name}:{where[name]}" if name in where else name)
+        own = detector.own_describer()
+        assert detector.name == name
+        assert (None if own is None else own.name) == KINDS[name].descriptor
+    assert DETECTORS == ("sift", "superpoint")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("fast", r"one of sift, superpoint\[:FOLDER_OR_HUB_ID\], colmap:DATABASE, listed:FOLDER$"),
+        ("fast:/x", "expected one of sift"),
+        ("", "detector is '', expected one of sift"),
+        ("sift:3", "detector is 'sift:3', expected sift$"),
+        ("sift:", "expected sift$"),
+        ("superpoint:", r"expected superpoint\[:FOLDER_OR_HUB_ID\]$"),
+        ("colmap", "detector is 'colmap', expected colmap:DATABASE$"),
+        ("listed:", "expected listed:FOLDER$"),
+        ("owner/model", "expected superpoint:owner/model for a folder or hub id of SuperPoint$"),
+    ],
+)
+def test_a_word_that_means_none_is_told(word: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        split_word(word)
+
+
+def test_a_bare_folder_is_told_how_it_is_written_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="expected superpoint:weights for a folder or hub id"):
+        load_detector("weights")
