@@ -11,14 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from dift_geo.backends.cache import cache_folder, file_sha256
+from dift_geo.backends.config import DiftConfig, Mode, ReadingName, published, reading_named
+from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.tap import run_until
-from dift_geo.backends.weights import cache_folder, check_keys, file_sha256, place, read_tensors
+from dift_geo.backends.weights import check_keys, place, read_tensors
 from dift_geo.errors import InputError, MissingFileError
 
 __all__ = ["Adm", "CHECKPOINT", "URL", "diffusers_config", "to_diffusers"]
@@ -43,13 +46,14 @@ OUTSIDE = {
 }
 
 
-class Adm:
-    """The backend protocol on a guided-diffusion U-Net without classes.
+class Adm(Backend):
+    """A guided-diffusion U-Net without classes.
 
     file: the `.pt` as published (or a `.safetensors` of the same keys), a folder that holds it, or
-    None for `$DIFT_GEO_CACHE/256x256_diffusion_uncond.pt`. Layers: output-block index as in the
-    paper, 0 to 17. Raises FileNotFoundError when there is no such file, ValueError when it is
-    damaged or of another architecture.
+        None for `$DIFT_GEO_CACHE/256x256_diffusion_uncond.pt`.
+    device, precision: see `device.py`.
+    Layers are output blocks as in the paper, 0 to 17. Raises MissingFileError when there is no such
+    file, InputError when it is damaged or of another architecture.
     """
 
     def __init__(
@@ -59,34 +63,30 @@ class Adm:
         device: str | torch.device = "auto",
         precision: Precision = "auto",
     ) -> None:
-        from diffusers import UNet2DModel
+        from diffusers.models.unets.unet_2d import UNet2DModel
 
         path = _find(file)
         self.device = pick_device(device)
         self.dtype = pick_dtype(self.device, precision)
-        state = dict(read_tensors(path))
-        config = diffusers_config(state, path)
-        build: Any = UNet2DModel
+        published = dict(read_tensors(path))
+        config = diffusers_config(published, path)
         with torch.device("meta"):
-            self.unet = build(**config)
+            self.unet = UNet2DModel(**config)
         state = {
             key: place(value, self.device, self.dtype)
-            for key, value in to_diffusers(state, config).items()
+            for key, value in to_diffusers(published, config).items()
         }
-        check_keys(
-            state,
-            {key: tuple(v.shape) for key, v in self.unet.state_dict().items()},
-            path,
-            "guided-diffusion's U-Net",
-        )
+        expected = {key: tuple(value.shape) for key, value in self.unet.state_dict().items()}
+        check_keys(state, expected, path, "guided-diffusion's U-Net")
         self.unet.load_state_dict(state, strict=True, assign=True)
         self.unet.eval().requires_grad_(False)
         self.alphas_cumprod = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000), 0).to(self.device)
         self.name = "adm"
         self.multiple = 2 ** (len(self.unet.up_blocks) - 1)
+        self._per_level = config["layers_per_block"] + 1  # output blocks
         self._weights = file_sha256(path)[:16]
 
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> dict[str, object]:
         """Name, hash of the weight file, precision."""
         return {
             "name": self.name,
@@ -94,11 +94,17 @@ class Adm:
             "precision": str(self.dtype).removeprefix("torch."),
         }
 
-    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> the same in [-1, 1]. There is no posterior to draw from:
-        `generator` is not used.
-        """
-        return 2 * images.to(self.device, torch.float32) - 1
+    def settings(self, reading: ReadingName | None, mode: Mode) -> DiftConfig:
+        """The paper's timestep and block in one noise-free pass; with `paper` its noise too."""
+        if mode == "paper":
+            return published("adm", reading)
+        return DiftConfig(
+            reading=reading_named(reading or "dense"), t=41, layers=(11,), max_batch=8
+        )
+
+    def encode(self, images: Tensor) -> tuple[Tensor, None]:
+        """(B, 3, H, W) in [0, 1] -> the same in [-1, 1], which is not random."""
+        return 2 * images.to(self.device, torch.float32) - 1, None
 
     def alpha_bar(self, t: int) -> Tensor:
         """Share of signal variance left at timestep t of 1000 (linear schedule)."""
@@ -115,7 +121,7 @@ class Adm:
         """Output block i is the j-th resnet of up block k, with the attention and, last in a block,
         the upsampling after it.
         """
-        per_block = self.unet.config.layers_per_block + 1
+        per_block = self._per_level
         count = per_block * len(self.unet.up_blocks)
         if not 0 <= layer < count:
             raise InputError(
@@ -124,8 +130,11 @@ class Adm:
         k, j = divmod(layer, per_block)
         block = self.unet.up_blocks[k]
         if j == per_block - 1:
-            return block
-        return getattr(block, "attentions", block.resnets)[j]
+            return cast(torch.nn.Module, block)
+        inside = dict(block.named_children())
+        parts = inside.get("attentions", inside["resnets"])
+        assert isinstance(parts, torch.nn.ModuleList)
+        return parts[j]
 
 
 def _find(file: str | Path | None) -> Path:
@@ -135,7 +144,8 @@ def _find(file: str | Path | None) -> Path:
         path = found[0] if len(found) == 1 else path / CHECKPOINT
     if not path.is_file():
         raise MissingFileError(
-            f"no ADM weights at {path}; fetch them with: curl --create-dirs -L -o {path} {URL} (2.1 GB)"
+            f"no ADM weights at {path}; "
+            f"fetch them with: curl --create-dirs -L -o {path} {URL} (2.1 GB)"
         )
     return path
 
@@ -155,19 +165,18 @@ def diffusers_config(state: dict[str, Tensor], path: Path) -> dict[str, Any]:
         "input_blocks.1.0.in_layers.0.weight" not in state
         or state["input_blocks.0.0.weight"].shape[1] != 3
     ):
-        raise InputError(
-            f"{path} takes {state['input_blocks.0.0.weight'].shape[1]} channels, expected RGB; give {CHECKPOINT}"
-        )
+        channels = state["input_blocks.0.0.weight"].shape[1]
+        raise InputError(f"{path} takes {channels} channels, expected RGB; give {CHECKPOINT}")
     levels = _levels(state)
-    channels = [
+    widths = [
         state[f"input_blocks.{blocks[-1]}.0.in_layers.2.weight"].shape[0] for blocks in levels
     ]
     attention = [f"input_blocks.{blocks[-1]}.1.qkv.weight" in state for blocks in levels]
-    scale_shift = state["input_blocks.1.0.emb_layers.1.weight"].shape[0] == 2 * channels[0]
+    scale_shift = state["input_blocks.1.0.emb_layers.1.weight"].shape[0] == 2 * widths[0]
     return {
         "in_channels": 3,
         "out_channels": state["out.2.weight"].shape[0],
-        "block_out_channels": tuple(channels),
+        "block_out_channels": tuple(widths),
         "layers_per_block": len(levels[0]),
         "down_block_types": tuple(
             "AttnDownBlock2D" if there else "ResnetDownsampleBlock2D" for there in attention

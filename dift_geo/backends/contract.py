@@ -1,40 +1,71 @@
 """What is asked of a diffusion model.
 
-A backend turns images into x0, knows its noise schedule, and gives decoder features of a noisy x_t.
-It knows nothing of keypoints, descriptors or files of the house; backend files import nothing from
-it.
+A backend turns images into x0, knows its noise schedule, gives decoder features of a noisy x_t, and
+knows the settings that suit it. It knows nothing of keypoints, descriptors or stores. Files of
+backends import nothing of the package but its errors and each other.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from dift_geo.backends.config import DiftConfig, Mode, ReadingName, reading_named
+from dift_geo.errors import InputError
 
 __all__ = ["Backend"]
 
 
 class Backend(Protocol):
-    """The contract. Images are (B, 3, H, W) float in [0, 1], sides multiples of `multiple`."""
+    """Derive from it: what has a body here is the default.
+
+    name: how messages and recipes call it; nothing is decided by it.
+    multiple: sides of the images shown to it are multiples of this, in pixels.
+    device: where its tensors live.
+    """
 
     name: str
     multiple: int
     device: torch.device
 
-    def encode(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        """(B, 3, H, W) -> x0 (B, c, h, w). `generator` draws from the encoder's posterior; None
-        takes its mode.
+    @abstractmethod
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(B, 3, H, W) in [0, 1] -> x0 (B, c, h, w), and its standard deviation of the same shape.
+
+        The deviation is None where the encoder is not random.
         """
 
+    @abstractmethod
     def alpha_bar(self, t: int) -> Tensor:
         """Share of signal variance left at timestep t, a scalar in (0, 1]."""
 
+    @abstractmethod
     def decoder_features(self, x_t: Tensor, t: int, layers: Sequence[int]) -> list[Tensor]:
-        """Outputs of the named decoder blocks, each (B, C, h, w); nothing past the deepest one is
-        run.
-        """
+        """Outputs of the blocks named, each (B, C, h, w); nothing past the deepest one is run."""
 
-    def recipe(self) -> dict[str, Any]:
-        """What determines the features: name, weights fingerprint, precision."""
+    @abstractmethod
+    def recipe(self) -> dict[str, object]:
+        """What determines the features: name, fingerprint of the weights, precision."""
+
+    def settings(self, reading: ReadingName | None, mode: Mode) -> DiftConfig:
+        """The settings this model is meant to run with.
+
+        reading: None takes the reading that suits it best.
+        mode: `paper` gives settings that were published for it.
+        Raises InputError where there are none.
+        """
+        if mode == "paper":
+            raise InputError(f"no settings are published for {self.name}; use --mode default")
+        return DiftConfig(reading=reading_named(reading or "dense"), max_batch=8)
+
+    def projection(self, reading: ReadingName, beside: str | None) -> Path | None:
+        """File of the projection that ships with the weights for a reading; None without one.
+
+        beside: name of the describer whose rows go through the projection too.
+        """
+        return None

@@ -1,5 +1,6 @@
-"""The prompt of Stable Diffusion: embedded once per model and prompt, then kept on disk. Knows
-nothing of U-Nets.
+"""The prompt of Stable Diffusion: embedded once per model and prompt, then kept on disk.
+
+Knows text encoders and tokenizers; nothing of U-Nets.
 """
 
 from __future__ import annotations
@@ -9,46 +10,36 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from dift_geo.backends.weights import (
-    Source,
-    cache_folder,
-    file_sha256,
-    find_weights,
-    read_tensors,
-    write_whole,
-)
+from dift_geo.backends.cache import cache_folder, files_fingerprint, write_cached
+from dift_geo.backends.checkpoint import Checkpoint
+from dift_geo.backends.hub import Source
+from dift_geo.backends.weights import find_weights, read_tensors
 from dift_geo.errors import InputError, MissingFileError, MissingPackageError
 
-__all__ = ["files_fingerprint", "prompt_embedding"]
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-
-def files_fingerprint(files: Sequence[Path]) -> str:
-    return hashlib.sha256("".join(file_sha256(file) for file in files).encode()).hexdigest()[:16]
-
-
-# the prompt
+__all__ = ["prompt_embedding"]
 
 
 def prompt_embedding(
-    source: Source, prompt: str, variants: Sequence[str], xl: Any
+    checkpoint: Checkpoint, prompt: str, variants: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
-    """(1, 77, D) float32 and, for XL, the pooled (1, D2), else (1, 0). From the cache when this
-    model met this prompt.
+    """(1, 77, D) float32 and, for XL, the pooled (1, D2), else (1, 0).
+
+    From the cache when this model met this prompt.
     """
     from safetensors.torch import save
 
-    parts = ["text_encoder", "text_encoder_2"] if xl else ["text_encoder"]
+    source = checkpoint.source
+    origin = f"{source.repo}@{source.revision}"
     if source.repo is None:
-        origin = "".join(
-            files_fingerprint(find_weights(source.folder / part, variants)) for part in parts
-        )
-    else:
-        origin = f"{source.repo}@{source.revision}"
+        origin = files_fingerprint(checkpoint.text_files)
     key = hashlib.sha256(json.dumps([origin, prompt]).encode()).hexdigest()
     file = cache_folder() / "prompts" / f"{key}.safetensors"
     if file.is_file():
@@ -57,58 +48,68 @@ def prompt_embedding(
             return cached["hidden"], cached["pooled"]
         except (ValueError, KeyError):
             file.unlink(missing_ok=True)  # damaged: a cache is made again, not complained about
-    hidden, pooled = _embed(source, prompt, parts, variants)
-    write_whole(file, save({"hidden": hidden, "pooled": pooled}))
+    hidden, pooled = _embed(source, prompt, checkpoint.text_parts, variants)
+    write_cached(file, save({"hidden": hidden, "pooled": pooled}))
     return hidden, pooled
 
 
 def _embed(
     source: Source, prompt: str, parts: Sequence[str], variants: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
-    """Run the text encoders once. SD reads the last layer; XL the last but one of both, and the
-    second's pooled output.
+    """Run the text encoders once.
+
+    Stable Diffusion reads the last layer; XL the last but one of both, and the second's pooled
+    output.
     """
+    hidden, pooled = [], torch.zeros(1, 0)
+    for part in parts:
+        projected = part.endswith("_2")
+        ids = _token_ids(source, part, prompt)
+        encoder = _text_encoder(source, part, variants, projected)
+        with torch.inference_mode():
+            output = encoder(ids, output_hidden_states=True)
+        hidden.append(output.last_hidden_state if len(parts) == 1 else output.hidden_states[-2])
+        if projected:
+            pooled = output.text_embeds
+    return torch.cat(hidden, -1).float().contiguous(), pooled.float().contiguous()
+
+
+def _token_ids(source: Source, part: str, prompt: str) -> Tensor:
+    """(1, 77) numbers of the prompt's tokens, for one of the text encoders."""
     try:
-        import transformers
+        from transformers import CLIPTokenizer
     except ImportError as error:
         raise MissingPackageError(
             "Stable Diffusion needs transformers for the prompt; pip install 'dift-geo[sd]'"
         ) from error
 
-    hidden, pooled = [], torch.zeros(1, 0)
-    for part in parts:
-        folder = source.folder / part
-        tokens = source.folder / part.replace("text_encoder", "tokenizer")
-        for needed in (folder / "config.json", tokens):
-            if not needed.exists():
-                raise MissingFileError(
-                    f"no {needed.relative_to(source.folder)} in {source.label}; download the whole model"
-                )
-        files = find_weights(folder, variants)
-        kind = (
-            transformers.CLIPTextModelWithProjection
-            if part.endswith("_2")
-            else transformers.CLIPTextModel
-        )
-        tokenizer = transformers.CLIPTokenizer.from_pretrained(tokens, local_files_only=True)
-        ids = tokenizer(
-            prompt,
-            padding="max_length",
-            truncation=True,
-            max_length=tokenizer.model_max_length,
-            return_tensors="pt",
-        ).input_ids
-        encoder = _text_encoder(kind, folder, files)
-        with torch.inference_mode():
-            output = encoder(ids, output_hidden_states=True)
-        hidden.append(output.last_hidden_state if len(parts) == 1 else output.hidden_states[-2])
-        if part.endswith("_2"):
-            pooled = output.text_embeds
-    return torch.cat(hidden, -1).float().contiguous(), pooled.float().contiguous()
+    tokens = source.folder / part.replace("text_encoder", "tokenizer")
+    for needed in (source.folder / part / "config.json", tokens):
+        if not needed.exists():
+            raise MissingFileError(
+                f"no {needed.relative_to(source.folder)} in {source.label}; "
+                "download the whole model"
+            )
+    tokenizer = CLIPTokenizer.from_pretrained(tokens, local_files_only=True)
+    ids: Tensor = tokenizer(
+        prompt,
+        padding="max_length",
+        truncation=True,
+        max_length=tokenizer.model_max_length,
+        return_tensors="pt",
+    ).input_ids
+    return ids
 
 
-def _text_encoder(kind: Any, folder: Path, files: Sequence[Path]) -> Any:
-    variant = "fp16" if ".fp16." in files[0].name else None
+def _text_encoder(
+    source: Source, part: str, variants: Sequence[str], projected: bool
+) -> CLIPTextModel | CLIPTextModelWithProjection:
+    """A text encoder in float32, from the first variant that is there."""
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    folder = source.folder / part
+    files = find_weights(folder, variants)
+    kind = CLIPTextModelWithProjection if projected else CLIPTextModel
     with warnings.catch_warnings():
         # transformers announces its own deprecations here; none concerns the user
         warnings.simplefilter("ignore")
@@ -117,15 +118,19 @@ def _text_encoder(kind: Any, folder: Path, files: Sequence[Path]) -> Any:
                 folder,
                 local_files_only=True,
                 use_safetensors=files[0].suffix == ".safetensors",
-                variant=variant,
+                variant="fp16" if ".fp16." in files[0].name else None,
                 dtype=torch.float32,
             )
         except (OSError, ValueError, RuntimeError) as error:
-            for file in files:
-                # a damaged file has a clearer message than the library's
-                for _ in read_tensors(file):
-                    pass
+            _require_whole(files)
             raise InputError(
                 f"{folder} cannot be read as {kind.__name__}: {' '.join(str(error).split())[:200]}"
             ) from error
     return encoder.eval()
+
+
+def _require_whole(files: Sequence[Path]) -> None:
+    """Raise for a damaged file: that message is clearer than the library's."""
+    for file in files:
+        for _ in read_tensors(file):
+            pass

@@ -1,42 +1,59 @@
 """The embedded backbone: a small pixel-space diffusion U-Net that ships with the package.
 
 Luma, standardised per image, 4x4 blocks into channels, velocity prediction; weights in diffusers'
-`UNet2DModel` format. Trained by `pipelines/train_tiny.py`; data and licences in
-`weights/tiny/README.md`.
+`UNet2DModel` format. Trained by `pipelines/train_tiny.py`, which writes other folders of the same
+format; data and licences in `weights/tiny/README.md`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dift_geo.backends.device import Precision, pick_dtype
+from dift_geo.backends.cache import configs_fingerprint
+from dift_geo.backends.config import (
+    DiftConfig,
+    Mode,
+    ReadingName,
+    settings_from_plain,
+    settings_to_plain,
+)
+from dift_geo.backends.contract import Backend
+from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.tap import run_until
 from dift_geo.errors import InputError, MissingFileError
 
-__all__ = ["Tiny", "WEIGHTS"]
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
-WEIGHTS = Path(__file__).parent.parent / "weights" / "tiny"
+__all__ = ["Tiny", "WEIGHTS", "read_settings", "write_settings"]
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "tiny"
+WEIGHT_FILE = "diffusion_pytorch_model.safetensors"
+SETTINGS_FILE = "settings.json"
 BLOCK = 4  # pixels per side that become channels of one cell
 LUMA = (0.299, 0.587, 0.114)
 
 
-class Tiny:
-    """The backend protocol on a local folder of `config.json`,
-    `diffusion_pytorch_model.safetensors` and scheduler.
+class Tiny(Backend):
+    """A local folder of `config.json`, `diffusion_pytorch_model.safetensors` and scheduler.
 
-    folder: model folder, by default the shipped one. seed: random weights of the same architecture
-    instead of the trained ones, for control experiments. precision: `auto` is float32 everywhere,
-    so that descriptors do not depend on the machine; `bfloat16` is faster where the CPU has
-    AVX512-BF16. Layers: 0, 1, 2 are `up_blocks`, -1 is the middle block, -2 to -4 are `down_blocks`
-    from there outwards, before they halve the map. Raises FileNotFoundError when the folder holds
-    no model.
+    folder: the model; by default the shipped one. Its `settings.json` says how it is meant to be
+        read, and `projection_*.safetensors` are projections fitted for it.
+    device: where it runs.
+    precision: `auto` is float32 everywhere, so that descriptors do not depend on the machine;
+        `bfloat16` is faster where the CPU has AVX512-BF16.
+    random_seed: random weights of the same architecture, drawn from this seed, instead of the
+        trained ones, for control experiments.
+    Layers: 0, 1, 2 are `up_blocks`, -1 is the middle block, -2 to -4 are `down_blocks` from there
+    outwards, before they halve the map. Raises MissingFileError when the folder holds no model.
     """
 
     def __init__(
@@ -47,63 +64,65 @@ class Tiny:
         precision: Precision = "auto",
         random_seed: int | None = None,
     ) -> None:
-        from diffusers import DDPMScheduler, UNet2DModel
+        from diffusers import DDPMScheduler
 
-        folder = Path(folder)
-        weights = folder / "diffusion_pytorch_model.safetensors"
+        self.folder = Path(folder)
+        weights = self.folder / WEIGHT_FILE
         if not weights.is_file():
             raise MissingFileError(
-                f"no weights at {weights}; expected a folder written by pipelines/train_tiny.py export"
+                f"no weights at {weights}; "
+                "expected a folder written by pipelines/train_tiny.py export"
             )
-        self.device = torch.device(device)
+        self.device = pick_device(device)
+        self.dtype = pick_dtype(self.device, "float32" if precision == "auto" else precision)
+        scheduler = DDPMScheduler.from_pretrained(self.folder, local_files_only=True)
+        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.to(self.device)
+        self.random_seed = random_seed
         if random_seed is None:
-            unet = UNet2DModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
-            )
+            unet = _trained(self.folder)
             self.fingerprint = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
         else:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(random_seed)
-                unet = UNet2DModel.from_config(UNet2DModel.load_config(folder))
+            unet = _random(self.folder, random_seed)
             self.fingerprint = f"random-{random_seed}"
-        self.dtype = pick_dtype(self.device, "float32" if precision == "auto" else precision)
         self.unet = unet.float().eval().requires_grad_(False)
         # diffusers' own `to` warns of what no layer here asks for
         torch.nn.Module.to(self.unet, self.device, self.dtype)
-        self.alphas_cumprod = DDPMScheduler.from_pretrained(
-            folder, local_files_only=True
-        ).alphas_cumprod.to(self.device)
-        self.name = "tiny" if folder == WEIGHTS else folder.name
-        self.folder = folder
+        self.name = self.folder.resolve().name
         self.multiple = BLOCK * 2 ** (len(self.unet.up_blocks) - 1)
+        self._config = configs_fingerprint(dict(unet.config), dict(scheduler.config))
 
-    def recipe(self) -> dict[str, Any]:
-        """Name and fingerprint of the weights, and the precision where it is not float32."""
-        reduced = (
-            {}
-            if self.dtype == torch.float32
-            else {"precision": str(self.dtype).removeprefix("torch.")}
-        )
-        return {"name": self.name, "weights": self.fingerprint, **reduced}
+    def recipe(self) -> dict[str, object]:
+        """Name, fingerprints of weights and configurations, and the precision if not float32."""
+        recipe: dict[str, object] = {
+            "name": self.name,
+            "weights": self.fingerprint,
+            "config": self._config,
+        }
+        if self.dtype != torch.float32:
+            recipe["precision"] = str(self.dtype).removeprefix("torch.")
+        return recipe
 
-    def projection_file(self, reading: str, beside: str | None = None) -> Path | None:
-        """The closed-form projection shipped for a reading (`dense` or `oriented`), if there is
-        one.
+    def settings(self, reading: ReadingName | None, mode: Mode) -> DiftConfig:
+        """The folder's own settings; the shipped ones where it has none. No paper has any."""
+        if mode == "paper":
+            raise InputError(
+                f"no paper settings for {self.name}, expected --backend sd2.1, another Stable "
+                "Diffusion or adm; use --mode default"
+            )
+        own = self.folder / SETTINGS_FILE
+        return read_settings(own if own.is_file() else WEIGHTS / SETTINGS_FILE, reading)
 
-        beside: name of the detector whose own descriptors (`sift`: RootSIFT) go through the
-        projection too.
+    def projection(self, reading: ReadingName, beside: str | None) -> Path | None:
+        """The folder's projection for a reading; random weights have none.
+
+        beside: name of the describer whose rows go through the projection too (`rootsift`).
         """
-        file = (
-            self.folder
-            / f"projection_{reading}{'' if beside is None else f'+{beside}'}.safetensors"
-        )
-        return file if file.is_file() and not self.fingerprint.startswith("random") else None
+        file = self.folder / f"projection_{reading}{f'+{beside}' if beside else ''}.safetensors"
+        return file if file.is_file() and self.random_seed is None else None
 
-    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode(self, images: Tensor) -> tuple[Tensor, None]:
         """(B, 3 or 1, H, W) in [0, 1] -> (B, 16, H/4, W/4): luma of zero mean and unit deviation
-        per image.
-
-        There is no posterior to draw from: `generator` is not used.
+        per image; it is not random.
         """
         images = images.to(self.device, torch.float32)
         # one channel, or one shown three times without copying
@@ -114,7 +133,7 @@ class Tiny:
             else (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
         )
         std, mean = torch.std_mean(luma, dim=(2, 3), keepdim=True)
-        return F.pixel_unshuffle((luma - mean) / (std + 1e-3 / 255), BLOCK)
+        return F.pixel_unshuffle((luma - mean) / (std + 1e-3 / 255), BLOCK), None
 
     def alpha_bar(self, t: int) -> Tensor:
         """Share of signal variance left at timestep t of 1000."""
@@ -132,6 +151,50 @@ class Tiny:
             raise InputError(
                 f"layer is {layer}, expected {-1 - levels} to {levels - 1} for {self.name}"
             )
+        block = self.unet.mid_block if layer == -1 else self.unet.up_blocks[layer]
         if layer < -1:
-            return self.unet.down_blocks[levels + 1 + layer].resnets[-1]
-        return self.unet.mid_block if layer == -1 else self.unet.up_blocks[layer]
+            block = self.unet.down_blocks[levels + 1 + layer].resnets[-1]
+        return cast(torch.nn.Module, block)
+
+
+def _trained(folder: Path) -> UNet2DModel:
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    return UNet2DModel.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
+    )
+
+
+def _random(folder: Path, seed: int) -> UNet2DModel:
+    """Torch's own random weights; the global random state is left alone."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet2DModel.from_config(UNet2DModel.load_config(folder))
+
+
+def read_settings(file: Path, reading: ReadingName | None = None) -> DiftConfig:
+    """The settings of one reading out of a `settings.json`; of its default one for None.
+
+    Raises InputError when the file is no such one or does not know the reading.
+    """
+    try:
+        plain = json.loads(file.read_text(encoding="utf-8"))
+        name = reading or plain["default"]
+        known = [name for name in get_args(ReadingName) if name in plain]
+        if name not in known:
+            raise InputError(f"{file} has no reading {name!r}, expected one of {', '.join(known)}")
+        return settings_from_plain(name, plain[name])
+    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{file} holds no settings ({error}), expected a default reading and its fields; "
+            "write it by pipelines/train_tiny.py export"
+        ) from error
+
+
+def write_settings(file: Path, settings: Mapping[ReadingName, DiftConfig]) -> None:
+    """Write settings by reading; the first is the default one."""
+    plain = {name: settings_to_plain(config) for name, config in settings.items()}
+    text = json.dumps({"default": next(iter(plain)), **plain}, indent=1)
+    file.write_text(f"{text}\n", encoding="utf-8")

@@ -1,30 +1,24 @@
 """DIFT: descriptors read out of a diffusion model ("Emergent Correspondence from Image Diffusion",
 NeurIPS 2023).
 
-The noise, its seeding, the ensemble mean and the two readings (dense and oriented) live here once,
-for every backend. Knows neither files nor matching.
+Puts together a backend, a reading, its noise and a projection. Knows neither files nor matching.
 """
 
 from __future__ import annotations
 
-import itertools
-import zlib
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
+from dift_geo.backends.config import Dense, DiftConfig
 from dift_geo.backends.contract import Backend
-from dift_geo.detectors.contract import Describer, Detector
-from dift_geo.dift.config import DiftConfig
-from dift_geo.dift.featuremap import FeatureMap
-from dift_geo.dift.noise import diffusion_features
-from dift_geo.dift.patches import cut_views
+from dift_geo.detectors.contract import Describer, Detector, detect_and_describe, name_of_pixels
+from dift_geo.dift.dense import read_dense, require_multiple
+from dift_geo.dift.noise import configured_features, seeded
+from dift_geo.dift.oriented import read_oriented
 from dift_geo.dift.projection import Projection
 from dift_geo.errors import InputError
 from dift_geo.images import resize_longest
@@ -33,61 +27,73 @@ from dift_geo.types import Features, Keypoints
 __all__ = ["Dift"]
 
 
-class Dift:
-    """Keypoints of `detector`, described by `backend`.
+class Dift(Describer):
+    """Descriptors of a diffusion model at keypoints.
 
-    config: None takes `DiftConfig.default`. projection: `auto` takes the one shipped with the
-    backend for this reading if there is one; None leaves raw unit descriptors; or a fitted
-    `Projection`. size: longest side, in pixels, of the image that detector and network see; None
-    keeps the original. beside: another describer, whose unit rows stand beside those of the network
-    before the projection, which then weighs both.
+    backend: the model.
+    detector: finds the keypoints for `extract`; None where they are always given.
+    config: how the model is read; None takes the settings it is meant to run with.
+    projection: `auto` takes the one that ships with the backend for this reading if there is one;
+        None leaves raw unit descriptors; or a fitted `Projection`.
+    size: longest side in pixels of the image that detector and model see in `extract`; None keeps
+        the original.
+    beside: another describer, whose unit rows stand beside those of the model before the
+        projection, which then weighs both.
     """
 
     def __init__(
         self,
         backend: Backend,
-        detector: Detector,
+        detector: Detector | None = None,
         config: DiftConfig | None = None,
         projection: Projection | Literal["auto"] | None = "auto",
         size: int | None = None,
         beside: Describer | None = None,
     ) -> None:
         self.backend, self.detector, self.size, self.beside = backend, detector, size, beside
-        self.config = DiftConfig.default(backend.name) if config is None else config
+        self.config = backend.settings(None, "default") if config is None else config
+        reading = self.config.reading
+        if isinstance(reading, Dense):
+            require_multiple(reading, backend.multiple)
         if projection == "auto":
-            shipped = getattr(backend, "projection_file", lambda reading, beside: None)
-            file = shipped(self.config.reading, None if beside is None else beside.recipe()["name"])
+            file = backend.projection(reading.name, None if beside is None else beside.name)
             projection = None if file is None else Projection.load(file)
         self.projection = projection
 
     @property
+    def name(self) -> str:
+        """What it is called."""
+        return "dift"
+
+    @property
     def weight(self) -> float:
-        """Of its rows beside others, see `extractors.join`."""
+        """How much its rows count beside others: as its projection says."""
         return 1.0 if self.projection is None else self.projection.weight
 
     def recipe(self) -> dict[str, Any]:
         """What determines descriptors, for the store."""
-        fitted = None if self.projection is None else self.projection.fingerprint
-        beside = {} if self.beside is None else {"beside": self.beside.recipe()}
-        return {
-            "dift": {
-                "backend": self.backend.recipe(),
-                "config": self.config.recipe(),
-                "projection": fitted,
-                **beside,
-            }
+        recipe = {
+            "backend": self.backend.recipe(),
+            "config": self.config.recipe(),
+            "projection": None if self.projection is None else self.projection.fingerprint,
         }
+        if self.beside is not None:
+            recipe["beside"] = self.beside.recipe()
+        return {"dift": recipe}
 
     def extract(self, image: NDArray[np.uint8], name: str | None = None) -> Features:
         """Detect and describe (H, W, 3) uint8 RGB; keypoints come in its frame.
 
-        name: seeds the noise together with the config's seed; by default a checksum of the pixels.
+        name: of the image; seeds the noise together with the config's seed. By default a checksum
+            of the pixels that are described.
         """
-        h, w = image.shape[:2]
-        resized = resize_longest(image, self.size)
-        keypoints = self.detector.detect(resized)
-        descriptors = self.describe(resized, keypoints, name)
-        return Features(keypoints.resized_to((w, h)), descriptors)
+        if self.detector is None:
+            raise InputError(
+                "this Dift has no detector, expected one such as Dift(backend, Sift()); "
+                "or describe keypoints of your own by `describe`"
+            )
+        known = name_of_pixels(resize_longest(image, self.size)) if name is None else name
+        return detect_and_describe(self.detector, self, image, known, self.size)
 
     def describe(
         self, image: NDArray[np.uint8], keypoints: Keypoints, name: str | None = None
@@ -106,111 +112,25 @@ class Dift:
 
         The rows of `beside` come last.
         """
-        key = str(zlib.crc32(image.tobytes())) if name is None else name
-        generator = torch.Generator().manual_seed(zlib.crc32(f"{self.config.seed}/{key}".encode()))
-        read = self._read_dense if self.config.reading == "dense" else self._read_oriented
-        rows = read(image, keypoints, generator)
-        return (
-            rows
-            if self.beside is None
-            else np.concatenate([rows, self.beside.describe(image, keypoints, key)], 1)
-        )
-
-    def _features(
-        self, images: Tensor, generator: torch.Generator | Sequence[torch.Generator]
-    ) -> list[Tensor]:
-        c = self.config
-        return diffusion_features(
-            self.backend,
-            images,
-            t=c.t,
-            layers=c.layers,
-            noisy=c.noisy,
-            ensemble=c.ensemble,
-            posterior=c.mode == "paper",
-            generator=generator,
-            max_batch=c.max_batch,
-        )
-
-    def _read_dense(
-        self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator
-    ) -> NDArray[np.float32]:
-        h, w = image.shape[:2]
-        maps = self._features(self._network_image(image), generator)
-        xy = torch.from_numpy(keypoints.xy).to(maps[0].device)
-        grids = [FeatureMap(values[0], (w, h)) for values in maps]
-        published = self.config.mode == "paper"
-        parts = [
-            F.normalize(grid.sample_as_published(xy) if published else grid.sample(xy))
-            for grid in grids
-        ]
-        return torch.cat(parts, 1).cpu().numpy()
-
-    def _network_image(self, image: NDArray[np.uint8]) -> Tensor:
-        """(H, W, 3) uint8 -> (1, 3, h, w) float32 in [0, 1], resized to what the network takes."""
-        multiple = self.backend.multiple
-        sides = (max(multiple, round(side / multiple) * multiple) for side in image.shape[:2])
-        size_hw = self.config.network_wh[::-1] if self.config.network_wh else tuple(sides)
-        if wrong := [side for side in size_hw if side % multiple]:
-            raise InputError(
-                f"network_wh has side {wrong[0]}, expected multiples of {multiple} for {self.backend.name}"
-            )
-        # Pillow's resize, as that script uses: bicubic, rounded to 8 bits
-        if self.config.mode == "paper":
-            from PIL import Image
-
-            resized = np.array(Image.fromarray(image).resize(size_hw[::-1]))
-            return torch.from_numpy(resized).permute(2, 0, 1)[None].float() / 255
-        tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-        return F.interpolate(tensor, size_hw, mode="bilinear", antialias=True, align_corners=False)
-
-    def _read_oriented(
-        self, image: NDArray[np.uint8], keypoints: Keypoints, generator: torch.Generator
-    ) -> NDArray[np.float32]:
-        c = self.config
-        tilts = (c.tilt, 1 / c.tilt) if c.tilt > 1 else (1.0,)
-        total: list[Tensor] = []
-        for patches in cut_views(image, keypoints, c.patch_px, itertools.product(c.extents, tilts)):
-            batches = (
-                patches.split(c.max_batch)
-                if len(patches)
-                else [torch.full((1, 1, c.patch_px, c.patch_px), 0.5)]
-            )
-            layers = [
-                torch.cat(parts)
-                for parts in zip(*[self._read_patches(batch, generator) for batch in batches])
-            ]
-            total = [before + now for before, now in zip(total, layers)] if total else layers
-        return torch.cat([F.normalize(part[: len(keypoints)]) for part in total], 1).cpu().numpy()
-
-    def _read_patches(self, patches: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """(N, 1, side, side) -> for each layer (N, D), not yet of unit length."""
-        maps = self._features(patches.expand(-1, 3, -1, -1), generator)
-        if self.config.grid == 1:
-            centre = torch.full((1, 2), (self.config.patch_px - 1) / 2)
-            size_wh = (self.config.patch_px, self.config.patch_px)
-            return [
-                torch.stack([FeatureMap(m, size_wh).sample(centre)[0] for m in values])
-                for values in maps
-            ]
-        grid = self.config.grid
-        return [
-            (F.adaptive_avg_pool2d(m, grid) if m.shape[-1] > grid else m).flatten(1) for m in maps
-        ]
+        name = name_of_pixels(image) if name is None else name
+        config, reading = self.config, self.config.reading
+        generator = None if config.noise is None else seeded(config.noise, name)
+        look = partial(configured_features, self.backend, config, generator=generator)
+        if isinstance(reading, Dense):
+            rows = read_dense(look, reading, self.backend.multiple, image, keypoints)
+        else:
+            rows = read_oriented(look, reading, config.max_batch, image, keypoints)
+        if self.beside is None:
+            return rows
+        return np.concatenate([rows, self.beside.describe(image, keypoints, name)], 1)
 
     def with_config(self, **changes: Any) -> Dift:
-        """The same extractor with some settings changed and raw descriptors: a shipped projection
-        would not fit them.
+        """The same with some settings changed and raw descriptors: a shipped projection would not
+        fit them.
         """
-        return Dift(
-            self.backend,
-            self.detector,
-            replace(self.config, **changes),
-            None,
-            self.size,
-            self.beside,
-        )
+        config = replace(self.config, **changes)
+        return Dift(self.backend, self.detector, config, None, self.size, self.beside)
 
     def beside_of(self, other: Describer, projection: Projection | Literal["auto"] | None) -> Dift:
-        """The same extractor with the rows of `other` beside its own, and a projection for both."""
+        """The same with the rows of `other` beside its own, and a projection for both."""
         return Dift(self.backend, self.detector, self.config, projection, self.size, other)

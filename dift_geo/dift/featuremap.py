@@ -1,4 +1,4 @@
-"""A feature map over a whole image, and the only call to `grid_sample` in the house.
+"""A feature map over a whole image, and the package's only calls to `grid_sample`.
 
 Descriptors half a cell off are the recurring bug of this field, so the grid convention lives here
 once: cell (i, j) of a (C, h, w) map covers an equal share of the image, borders aligned
@@ -10,18 +10,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dift_geo.errors import InputError
 
-__all__ = ["FeatureMap"]
+__all__ = ["FeatureMap", "grid_frames"]
 
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """values: (C, h, w) grid that spans an image of `size_wh` pixels, whatever that image's own
-    resolution.
+    """A grid that spans an image, whatever the image's own resolution.
+
+    values: (C, h, w).
+    size_wh: (width, height) of the image in pixels.
     """
 
     values: Tensor
@@ -45,9 +48,7 @@ class FeatureMap:
         return self.sample_grid(grid[None])[:, 0].T
 
     def sample_grid(self, grid: Tensor) -> Tensor:
-        """The same for whoever computes places faster by itself: (a, b, 2) from -1 to 1, border to
-        border -> (C, a, b).
-        """
+        """`sample` at places given as (a, b, 2) from -1 to 1, border to border -> (C, a, b)."""
         return F.grid_sample(
             self.values[None], grid[None], padding_mode="border", align_corners=False
         )[0]
@@ -66,3 +67,14 @@ class FeatureMap:
             self.values[None], grid[None, None], padding_mode="zeros", align_corners=False
         )
         return sampled[0, :, 0].T
+
+
+def grid_frames(frames: Tensor, size_wh: tuple[int, int]) -> Tensor:
+    """Affine maps to pixels of an image of `size_wh`, (N, 2, 3) -> the same to the places that
+    `FeatureMap.sample_grid` takes.
+    """
+    moved = frames.clone()
+    moved[:, :, 2] += 0.5
+    moved *= 2 / torch.tensor(size_wh)[:, None]
+    moved[:, :, 2] -= 1
+    return moved

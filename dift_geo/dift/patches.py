@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dift_geo.dift.featuremap import FeatureMap
+from dift_geo.dift.featuremap import FeatureMap, grid_frames
 from dift_geo.errors import InputError
 from dift_geo.types import Keypoints
 
@@ -21,16 +21,19 @@ __all__ = ["cut_patches", "cut_views", "local_affine_frames"]
 
 
 def local_affine_frames(keypoints: Keypoints, extent: float, tilt: float = 1.0) -> Tensor:
-    """(1, N, 2, 3) float32 kornia frames: half a patch side is `extent` times the keypoint's scale.
+    """(1, N, 2, 3) float32 frames as kornia has them: (x, y) of a patch, -1 to 1, to image pixels.
 
-    The frame's first axis points along the keypoint's angle, so the patch looks upright. tilt: how
-    many times longer the frame is along that axis than across it, its area kept: the patch then
-    shows the surface as if seen that much askew. Raises ValueError where the keypoints have no
-    scale or no angle.
+    The frame's first axis points along the keypoint's angle, so the patch looks upright.
+
+    extent: half a patch side in units of the keypoint's scale.
+    tilt: how many times longer the frame is along that axis than across it, its area kept; the
+        patch then shows the surface as if seen that much askew.
+    Raises InputError where the keypoints have no scale or no angle.
     """
     if keypoints.scale is None or keypoints.angle is None:
         raise InputError(
-            "oriented patches need keypoints with scale and angle; use the dense reading or a SIFT detector"
+            "oriented patches need keypoints with scale and angle; "
+            "use the dense reading or a SIFT detector"
         )
     radius = keypoints.scale * np.float32(extent)
     cos, sin = radius * np.cos(keypoints.angle), radius * np.sin(keypoints.angle)
@@ -43,7 +46,7 @@ def local_affine_frames(keypoints: Keypoints, extent: float, tilt: float = 1.0) 
 def cut_patches(
     image: NDArray[np.uint8], keypoints: Keypoints, side_px: int, extent: float, tilt: float = 1.0
 ) -> Tensor:
-    """Cut one patch per keypoint: (N, 1, side_px, side_px) float32 luma in [0, 1]. See `cut_views`."""
+    """One patch a keypoint, (N, 1, side_px, side_px) float32 luma in [0, 1]; see `cut_views`."""
     return next(cut_views(image, keypoints, side_px, [(extent, tilt)]))
 
 
@@ -53,40 +56,47 @@ def cut_views(
     side_px: int,
     views: Iterable[tuple[float, float]],
 ) -> Iterator[Tensor]:
-    """For each view one patch per keypoint: (N, 1, side_px, side_px) float32 luma in [0, 1], from
-    one pyramid of the image.
+    """For each view one patch a keypoint: (N, 1, side_px, side_px) float32 luma in [0, 1].
 
-    image: (H, W, 3) uint8 RGB in the frame of `keypoints`. views: extent and tilt of
-    `local_affine_frames`. Reads each patch at the pyramid level that fits its scale; outside the
-    image the border is repeated. Equal to kornia's `extract_patches_from_pyramid`, and faster:
-    every level is a map over the same image.
+    Each patch is read at the pyramid level that fits its scale; outside the image the border is
+    repeated. Equal to kornia's `extract_patches_from_pyramid`, and faster: all views share one
+    pyramid, and every level is a map over the same image.
+
+    image: (H, W, 3) uint8 RGB.
+    keypoints: in its frame.
+    side_px: side of a patch.
+    views: extent and tilt of `local_affine_frames`, for each view.
     """
     h, w = image.shape[:2]
     if keypoints.size_wh != (w, h):
         raise InputError(
             f"keypoints belong to an image of {keypoints.size_wh}, got one of {(w, h)}"
         )
-    levels = _pyramid(image, side_px) if len(keypoints) else []
+    if not len(keypoints):
+        for extent, tilt in views:
+            local_affine_frames(keypoints, extent, tilt)  # refuses keypoints without scale
+            yield torch.zeros(0, 1, side_px, side_px)
+        return
+    levels = [FeatureMap(level, (w, h)) for level in _pyramid(image, side_px)]
     for extent, tilt in views:
-        patches = torch.zeros(len(keypoints), 1, side_px, side_px)
-        frames = local_affine_frames(keypoints, extent, tilt)[0]
-        # image pixels per patch pixel
-        finest = 2 * torch.linalg.det(frames[:, :, :2]).abs().sqrt() / side_px
-        level_of = finest.log2().clamp(0, len(levels) - 1).long()
-        # to -1 to 1 over the image, border to border: cheaper here than on every pixel
-        frames[:, :, 2] += 0.5
-        frames *= 2 / torch.tensor([w, h])[:, None]
-        frames[:, :, 2] -= 1
-        for level, picture in enumerate(levels):
-            here = torch.nonzero(level_of == level)[:, 0]
-            if len(here):
-                shape = [len(here), 1, side_px, side_px]
-                # where every patch pixel lies
-                grid = F.affine_grid(frames[here], shape, align_corners=False)
-                patches[here] = (
-                    FeatureMap(picture, (w, h)).sample_grid(grid.flatten(0, 1)).view(shape)
-                )
-        yield patches
+        yield _cut(levels, local_affine_frames(keypoints, extent, tilt)[0], side_px)
+
+
+def _cut(levels: list[FeatureMap], frames: Tensor, side_px: int) -> Tensor:
+    """(N, 1, side_px, side_px): each frame's patch from the level whose pixels fit the patch's."""
+    patches = torch.zeros(len(frames), 1, side_px, side_px)
+    # image pixels per patch pixel
+    finest = 2 * torch.linalg.det(frames[:, :, :2]).abs().sqrt() / side_px
+    level_of = finest.log2().clamp(0, len(levels) - 1).long()
+    frames = grid_frames(frames, levels[0].size_wh)  # cheaper here than on every pixel
+    for level, picture in enumerate(levels):
+        here = torch.nonzero(level_of == level)[:, 0]
+        if len(here):
+            shape = [len(here), 1, side_px, side_px]
+            # where every patch pixel lies
+            grid = F.affine_grid(frames[here], shape, align_corners=False)
+            patches[here] = picture.sample_grid(grid.flatten(0, 1)).view(shape)
+    return patches
 
 
 def _pyramid(image: NDArray[np.uint8], side_px: int) -> list[Tensor]:

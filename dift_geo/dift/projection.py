@@ -22,15 +22,22 @@ __all__ = ["PairStatistics", "Projection"]
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """descriptor -> unit row of (descriptor - mean) @ matrix, and a constant where there is one.
+    """A linear map of descriptors to fewer numbers, scaled to unit length.
 
-    mean: (D,) float32. matrix: (D, d) float32, strongest direction first. about: what it was fitted
-    for and on. length: root mean square of projected rows where it was fitted. constant: a last
-    coordinate before rows are made unit, in units of `length`; 0 is none. Without it a row's length
-    is lost, which says how much tells the point from any other. With it the cosine of two rows
-    follows their distance before normalisation (exactly so as the constant grows), which, whitened,
-    is Mahalanobis' distance: points that look like many others lie close together near the
-    constant's axis and are rarely each other's nearest neighbours by chance.
+    A descriptor becomes (descriptor - mean) @ matrix. Before that row is scaled to unit length, the
+    constant is appended to it as one more number.
+
+    Why a constant: the length of a projected row says how much tells its point from any other, and
+    scaling it to unit length loses that. With the constant, the cosine of two unit rows follows the
+    distance of the rows before, the more closely the larger the constant. As the rows are whitened,
+    that is Mahalanobis' distance. Points that look like many others then lie close together and are
+    rarely each other's nearest neighbours by chance.
+
+    mean: (D,) float32, subtracted from descriptors.
+    matrix: (D, d) float32, one direction a column, the strongest first.
+    about: what it was fitted for and on.
+    constant: the appended number, in units of `length`; 0 appends none.
+    length: root mean square length of projected rows where it was fitted.
     """
 
     mean: NDArray[np.float32]
@@ -41,16 +48,18 @@ class Projection:
 
     @property
     def input_dim(self) -> int:
+        """Numbers in a descriptor, D."""
         return int(self.matrix.shape[0])
 
     @property
     def dim(self) -> int:
+        """Numbers in a projected row, the constant counted."""
         return int(self.matrix.shape[1]) + (self.constant > 0)
 
     @property
     def weight(self) -> float:
-        """Of its rows beside others: the constant leaves 1 / (1 + constant^2) of their square to
-        what varies.
+        """How much its rows count beside others: as much more as their constant leaves less of
+        their square, 1 / (1 + constant^2), to what varies.
         """
         return 1.0 + self.constant**2
 
@@ -65,11 +74,12 @@ class Projection:
         ).hexdigest()[:16]
 
     def apply(self, descriptors: ArrayLike) -> NDArray[np.float32]:
-        """(N, D) -> (N, d) float32 unit rows. Raises ValueError when D is not the fitted one."""
+        """(N, D) -> (N, dim) float32 unit rows. Raises InputError when D is not the fitted one."""
         rows = np.asarray(descriptors, np.float32)
         if rows.ndim != 2 or rows.shape[1] != self.input_dim:
             raise InputError(
-                f"descriptors have shape {rows.shape}, the projection expects (N, {self.input_dim}); "
+                f"descriptors have shape {rows.shape}, "
+                f"the projection expects (N, {self.input_dim}); "
                 "fit one for this backbone and layer with `dift-geo calibrate`"
             )
         projected = (rows - self.mean) @ self.matrix
@@ -107,8 +117,9 @@ class Projection:
 
     @classmethod
     def load(cls, path: str | Path) -> Projection:
-        """Read what `save` wrote. Raises FileNotFoundError, or ValueError for a file of another
-        kind.
+        """Read what `save` wrote.
+
+        Raises MissingFileError without a file, InputError for a file of another kind.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -121,13 +132,8 @@ class Projection:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
                 about = json.loads((file.metadata() or {}).get("about", "{}"))
             constant, length = (float(x) for x in tensors.get("constant", (0.0, 1.0)))
-            return cls(
-                tensors["mean"].astype(np.float32),
-                tensors["matrix"].astype(np.float32),
-                about,
-                constant,
-                length,
-            )
+            mean, matrix = (tensors[key].astype(np.float32) for key in ("mean", "matrix"))
+            return cls(mean, matrix, about, constant, length)
         except (SafetensorError, KeyError) as error:
             raise InputError(f"{path} is no projection file: {error}") from error
 
@@ -143,7 +149,8 @@ class PairStatistics:
         a, b = np.asarray(descriptors0, np.float64), np.asarray(descriptors1, np.float64)
         if a.ndim != 2 or a.shape != b.shape:
             raise InputError(
-                f"corresponding descriptors have shapes {a.shape} and {b.shape}, expected twice (N, D)"
+                f"corresponding descriptors have shapes {a.shape} and {b.shape}, "
+                "expected twice (N, D)"
             )
         if not self.count:
             self.total = np.zeros(a.shape[1])
@@ -164,13 +171,15 @@ class PairStatistics:
         """Whiten by the inverse covariance of pair differences, then keep the strongest directions
         of the rest.
 
-        dim: of the result, the constant counted. ridge: added to the within-pair covariance as a
-        share of its mean eigenvalue. constant: of `Projection`. Fewer dimensions than `dim` come
-        back unchanged in number. Raises ValueError when there are fewer than two pairs.
+        dim: numbers in a projected row, the constant counted; descriptors of fewer keep theirs.
+        ridge: added to the within-pair covariance, as a share of its mean eigenvalue.
+        about, constant: of `Projection`.
+        Raises InputError when there are fewer than two pairs.
         """
         if self.count < 2:
             raise InputError(
-                f"{self.count} corresponding pairs, expected at least 2; use more or better textured photos"
+                f"{self.count} corresponding pairs, expected at least 2; "
+                "use more or better textured photos"
             )
         mean = self.total / (2 * self.count)
         total = self.scatter / (2 * self.count) - np.outer(mean, mean)
