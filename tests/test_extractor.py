@@ -1,14 +1,30 @@
-"""From words to parts."""
+"""From options to parts, and what contradicts itself."""
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
+import json
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+from conftest import ROOT
 
+from dift_geo.backends.config import Dense, DiftConfig, Noise
 from dift_geo.backends.tiny import WEIGHTS
+from dift_geo.dift.describer import Dift
+from dift_geo.dift.joined import Joined
 from dift_geo.dift.projection import Projection
-from dift_geo.extractor import build_extractor
+from dift_geo.errors import InputError
+from dift_geo.extractor import DESCRIPTORS, Extractor, ExtractorOptions, build_extractor
 from dift_geo.images import resize_longest
+from dift_geo.options import add_flags, from_words, option_names, take_flags
 
 
 def test_concatenation_is_the_weighted_mean_of_both_similarities(picture):
@@ -16,54 +32,53 @@ def test_concatenation_is_the_weighted_mean_of_both_similarities(picture):
     row counts five times.
     """
     both = build_extractor(descriptor="dift+rootsift", reading="dense", max_keypoints=60, size=200)
-    dift, sift = both.describers
+    assert isinstance(both.describer, Joined)
     small = resize_longest(picture, 200)
-    keypoints = both.detector.detect(small)
-    rows, dift_rows, sift_rows = (
-        both.extract(picture, "x").descriptors,
-        *(d.describe(small, keypoints, "x") for d in (dift, sift)),
+    keypoints = both.detector.detect(small, "x")
+    dift_rows, sift_rows = (
+        describer.describe(small, keypoints, "x") for describer in both.describer.describers
     )
+    rows = both.extract(picture, "x").descriptors
     similarity = (5 * dift_rows @ dift_rows.T + sift_rows @ sift_rows.T) / 6
     np.testing.assert_allclose(rows @ rows.T, similarity, atol=1e-5)
 
 
 def test_rootsift_goes_through_the_shipped_projection_of_both(picture):
-    (dift,) = build_extractor(descriptor="dift+rootsift", max_keypoints=60).describers
-    shipped = Projection.load(WEIGHTS / "projection_oriented+sift.safetensors")
-    keypoints = dift.detector.detect(picture)
-    alone = dift.with_config()
-    alone.beside = None
-    raw = np.concatenate(
-        [
-            alone.raw_descriptors(picture, keypoints, "x"),
-            dift.detector.describe(picture, keypoints),
-        ],
-        1,
-    )
+    both = build_extractor(descriptor="dift+rootsift", max_keypoints=60)
+    dift = both.describer
+    assert isinstance(dift, Dift)
+    shipped = Projection.load(WEIGHTS / "projection_oriented+rootsift.safetensors")
+    keypoints = both.detector.detect(picture, "x")
+    alone = Dift(dift.backend, config=dift.config)
+    raw = [
+        alone.raw_descriptors(picture, keypoints, "x"),
+        both.detector.own_describer().describe(picture, keypoints, "x"),
+    ]
     np.testing.assert_allclose(
-        dift.describe(picture, keypoints, "x"), shipped.apply(raw), atol=1e-5
+        dift.describe(picture, keypoints, "x"), shipped.apply(np.concatenate(raw, 1)), atol=1e-5
     )
-    (only,) = build_extractor(descriptor="dift", max_keypoints=60).describers
+    only = build_extractor(descriptor="dift", max_keypoints=60).describer
     assert only.projection.fingerprint != shipped.fingerprint
 
 
 def test_a_projection_of_ones_own_serves_what_it_was_fitted_for(tmp_path, picture):
     words = {"descriptor": "dift+rootsift", "max_keypoints": 40}
-    (dift,) = build_extractor(**words).describers
-    raw = dift.raw_descriptors(picture, dift.detector.detect(picture), "x")
+    raw_dift = ExtractorOptions(**words).build_raw()
+    assert raw_dift.projection is None
+    raw = raw_dift.raw_descriptors(picture, raw_dift.detector.detect(picture, "x"), "x")
     noisy = raw + np.random.default_rng(0).normal(0, 0.05, raw.shape)
     Projection.fit(raw, noisy, 8, about={"beside": "sift"}).save(tmp_path / "both.safetensors")
     Projection.fit(raw[:, :-128], noisy[:, :-128], 8).save(tmp_path / "alone.safetensors")
     together = build_extractor(**words, projection=str(tmp_path / "both.safetensors"))
     assert together.extract(picture, "x").descriptors.shape == (40, 8)
-    apart = build_extractor(**words, projection=str(tmp_path / "alone.safetensors"))
+    apart = build_extractor(**words, projection=tmp_path / "alone.safetensors")
     assert apart.extract(picture, "x").descriptors.shape == (40, 8 + 128)
 
 
 def test_keypoints_come_in_the_frame_of_the_original(picture):
     extractor = build_extractor(descriptor="rootsift", max_keypoints=60, size=200)
     small = resize_longest(picture, 200)
-    direct = extractor.detector.detect(small)
+    direct = extractor.detector.detect(small, "x")
     found = extractor.extract(picture, "x").keypoints
     factor = picture.shape[1] / small.shape[1], picture.shape[0] / small.shape[0]
     np.testing.assert_allclose(found.xy, (direct.xy + 0.5) * factor - 0.5, atol=1e-4)
@@ -71,9 +86,26 @@ def test_keypoints_come_in_the_frame_of_the_original(picture):
 
 
 def test_dense_reading_has_one_keypoint_a_place(picture):
-    dense = build_extractor(reading="dense", max_keypoints=500).extract(picture, "x").keypoints
+    dense = build_extractor(reading="dense", max_keypoints=500).extract(picture).keypoints
     places = np.concatenate([dense.xy, dense.scale[:, None]], 1)
     assert len(np.unique(places, axis=0)) == len(places)
+
+
+def test_a_config_is_taken_as_it_is(picture):
+    config = DiftConfig(reading=Dense(), t=7, layers=(1,), noise=Noise(seed=5), max_batch=3)
+    extractor = build_extractor(config=config, seed=9, size=128)
+    assert extractor.describer.config == config
+    assert extractor.size == 128
+    published = build_extractor(config=DiftConfig.paper("adm"), size=128)
+    assert published.size is None
+
+
+def test_what_is_asked_reaches_the_model():
+    default = build_extractor().describer.config
+    assert build_extractor(max_batch=5).describer.config == replace(default, max_batch=5)
+    dense = build_extractor(reading="dense").describer.config
+    assert isinstance(dense.reading, Dense)
+    assert dense.layers != default.layers
 
 
 @pytest.mark.parametrize(
@@ -81,31 +113,107 @@ def test_dense_reading_has_one_keypoint_a_place(picture):
     [
         ({"descriptor": "orb"}, "descriptor is 'orb', expected one of dift, rootsift"),
         ({"detector": "fast"}, "detector is 'fast', expected one of sift"),
+        ({"detector": "a/b"}, "expected superpoint:a/b for a folder or hub id"),
         ({"descriptor": "superpoint"}, "needs --detector superpoint, got 'sift'"),
-        ({"backend": "sd9"}, "sd9"),
+        ({"descriptor": "rootsift", "detector": "superpoint"}, "needs --detector sift"),
+        ({"descriptor": "dift+rootsift", "detector": "listed:x"}, "needs --detector sift"),
         ({"max_keypoints": 0}, "max_keypoints is 0, expected at least 1"),
+        ({"size": 15}, "size is 15, expected at least 16"),
+        ({"max_batch": 0}, "max_batch is 0, expected at least 1"),
+        ({"precision": "float8"}, "precision is 'float8', expected one of auto"),
+        ({"reading": "sparse"}, "reading is 'sparse', expected one of dense, oriented"),
+        ({"mode": "paper"}, "mode 'paper' with backend 'tiny'"),
+        ({"mode": "paper", "backend": "adm", "reading": "oriented"}, "and the dense reading"),
+        (
+            {"reading": "oriented", "detector": "superpoint"},
+            "which superpoint does not give; use --reading dense or --detector sift",
+        ),
+        (
+            {"descriptor": "rootsift", "reading": "dense"},
+            "reading is set, but descriptor 'rootsift'",
+        ),
+        ({"descriptor": "rootsift", "projection": "x"}, "leave projection out"),
+        ({"descriptor": "rootsift", "mode": "paper"}, "leave mode out"),
+        ({"config": DiftConfig(), "reading": "dense"}, "config and reading are set"),
+        ({"config": DiftConfig(), "max_batch": 3}, "config and max_batch are set"),
     ],
 )
-def test_words_that_do_not_fit_are_told(words, message):
-    with pytest.raises((ValueError, OSError), match=message):
-        build_extractor(**words)
+def test_options_that_do_not_fit_are_refused_before_any_work(words, message):
+    with pytest.raises(InputError, match=message):
+        ExtractorOptions(**words)
+
+
+def test_what_only_the_model_knows_is_refused_before_any_image(tmp_path):
+    (tmp_path / "s-1.kp").write_text("1 2\n")
+    with pytest.raises(InputError, match="which listed does not give; use --reading dense"):
+        build_extractor(detector=f"listed:{tmp_path}")  # tiny reads patches by default
+    with pytest.raises(InputError, match="unknown backend 'sd9'"):
+        build_extractor(backend="sd9")
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
+        build_extractor(backend="sd9", projection=tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match="a projection is fitted for DIFT"):
+        ExtractorOptions(descriptor="rootsift").build_raw()
+
+
+def test_flags_and_words_are_made_of_the_fields():
+    parser = argparse.ArgumentParser()
+    add_flags(parser, ExtractorOptions)
+    flags = vars(parser.parse_args(["--size", "none", "--descriptor", "rootsift", "--seed", "4"]))
+    taken = take_flags(ExtractorOptions, flags)
+    assert taken == ExtractorOptions(size=None, descriptor="rootsift", seed=4)
+    assert not flags
+    words = from_words(ExtractorOptions, {"max-keypoints": "9", "detector": "superpoint:a:b"})
+    assert ExtractorOptions(**words, reading="dense").max_keypoints == 9
+    assert option_names(ExtractorOptions) == [
+        *("backend", "detector", "descriptor", "reading", "max_keypoints", "size", "projection"),
+        *("mode", "precision", "max_batch", "seed", "device"),
+    ]
+    help_text = parser.format_help()
+    for word in (*DESCRIPTORS, "colmap:DATABASE", "listed:FOLDER", "dense,oriented"):
+        assert word in help_text
+
+
+def _extract(options: ExtractorOptions, image: np.ndarray) -> np.ndarray:
+    return options.build().extract(image, "x").descriptors
+
+
+def test_options_build_the_same_extractor_in_another_process(picture):
+    options = ExtractorOptions(max_keypoints=20, reading="dense", size=160)
+    assert pickle.loads(pickle.dumps(options)) == options
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        there = pool.submit(_extract, options, picture).result()
+    np.testing.assert_allclose(there, _extract(options, picture), atol=1e-5)
+
+
+def test_recipes_tell_what_differs(picture):
+    recipe = build_extractor(descriptor="rootsift", size=300).recipe()
+    assert json.loads(json.dumps(recipe)) == recipe
+    assert recipe["size"] == 300
+    assert recipe["detector"]["name"] == "sift"
+    assert recipe["descriptor"]["name"] == "rootsift"
+    assert recipe["versions"]["torch"] == torch.__version__
+    assert build_extractor(descriptor="rootsift", size=299).recipe() != recipe
+
+
+def test_parts_of_ones_own_make_an_extractor(picture):
+    from dift_geo.detectors.sift import RootSift, Sift
+
+    by_hand = Extractor(Sift(30), RootSift(), 200)
+    by_words = build_extractor(descriptor="rootsift", max_keypoints=30, size=200)
+    for name in (None, "x"):
+        np.testing.assert_array_equal(
+            by_hand.extract(picture, name).descriptors, by_words.extract(picture).descriptors
+        )
 
 
 def test_bench_against_superpoint_runs(capsys):
-    import importlib.util
-    import json
-
-    from conftest import ROOT
-
-    spec = importlib.util.spec_from_file_location(
-        "bench_extract", ROOT / "pipelines" / "bench" / "extract.py"
-    )
+    path = Path(ROOT, "pipelines", "bench", "extract.py")
+    spec = importlib.util.spec_from_file_location("bench_extract", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    threads = __import__("torch").get_num_threads()
-    module.main(["--keypoints", "50", "--repeats", "1", "--threads", str(threads)])
+    module.main(["--keypoints", "50", "--repeats", "1", "--threads", str(torch.get_num_threads())])
     record = json.loads(capsys.readouterr().out)
     assert record["keypoints"] == 50
     assert record["seconds"]["superpoint forward"] > 0
