@@ -16,100 +16,39 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
+from search_head import Head, Rows
+from search_settings import SETTINGS, Setting
 from tqdm import tqdm
 
+from dift_geo.backends.config import DiftConfig
 from dift_geo.backends.device import Precision
 from dift_geo.backends.tiny import WEIGHTS, Tiny
 from dift_geo.benchmark.homography.data import read_benchmark
-from dift_geo.detectors.sift import Sift
-from dift_geo.dift.calibration import correspondences, mma, synthetic_view
-from dift_geo.dift.config import DiftConfig
+from dift_geo.detectors.sift import RootSift, Sift
 from dift_geo.dift.describer import Dift
 from dift_geo.dift.joined import join
 from dift_geo.dift.projection import PairStatistics, Projection
+from dift_geo.dift.views import correspondences, mma, synthetic_view
 from dift_geo.images import list_images, read_image, resize_longest
 from dift_geo.types import Keypoints
 
 SIZE = 640
-Rows = NDArray[np.float32]
 Describe = Callable[[NDArray[np.uint8], Keypoints, str], Rows]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A row: changes of the shipped `DiftConfig`, the weights, and what is done with raw
-    descriptors.
-
-    projection: `fitted`, `cosine` (fitted, without the constant), `pca`, `raw`, or `head`: an MLP
-    on top of the fitted one. rootsift: `joined` by weight, `inside` the projection, or `alone`
-    instead of the network.
-    """
-
-    config: dict[str, Any] = field(default_factory=dict)
-    projection: str = "fitted"
-    dim: int = 128
-    constant: float = 2.0
-    random_weights: bool = False
-    rootsift: Literal["", "joined", "inside", "alone"] = ""
-
-
-SETTINGS = {
-    "as shipped": Setting(),
-    "random weights": Setting(random_weights=True),
-    "raw descriptors": Setting(projection="raw"),
-    "PCA": Setting(projection="pca"),
-    "whitened, cosine (no constant)": Setting(projection="cosine"),
-    "whitened, cosine, random weights": Setting(projection="cosine", random_weights=True),
-    "constant 1": Setting(constant=1.0),
-    "constant 4": Setting(constant=4.0),
-    "64 dimensions": Setting(dim=64),
-    "256 dimensions": Setting(dim=256),
-    "head trained by InfoNCE": Setting(projection="head"),
-    "extent 16, no tilt: one patch": Setting({"extents": (16.0,), "tilt": 1.0}),
-    "extents 12, 16, 24, no tilt": Setting({"tilt": 1.0}),
-    "extent 16, tilt 5/3": Setting({"extents": (16.0,)}),
-    "extents 12, 20": Setting({"extents": (12.0, 20.0)}),
-    "extents 10, 16, 28": Setting({"extents": (10.0, 16.0, 28.0)}),
-    "tilt 5/2": Setting({"tilt": 2.5}),
-    "first down block": Setting({"layers": (-4,), "grid": 4}),
-    "first down block, random weights": Setting({"layers": (-4,), "grid": 4}, random_weights=True),
-    "second down block": Setting({"layers": (-3,), "grid": 4}),
-    "middle block": Setting({"layers": (-1,)}),
-    "up block 0": Setting({"layers": (0,), "grid": 4}),
-    "up block 1": Setting({"layers": (1,), "grid": 4}),
-    "up block 2": Setting({"layers": (2,), "grid": 4}),
-    "second and third down block": Setting({"layers": (-3, -2), "grid": 4}),
-    "second and third down block, random weights": Setting(
-        {"layers": (-3, -2), "grid": 4}, random_weights=True
-    ),
-    "third down block and middle": Setting({"layers": (-2, -1)}),
-    "grid 1 (centre)": Setting({"grid": 1}),
-    "t = 0": Setting({"t": 0}),
-    "t = 300": Setting({"t": 300}),
-    "noisy input, t = 100": Setting({"noisy": True}),
-    "noisy input, t = 100, 4 draws": Setting({"noisy": True, "ensemble": 4}),
-    "patches of 64 px": Setting({"patch_px": 64, "grid": 4}),
-    "RootSIFT beside, joined by weight": Setting(rootsift="joined"),
-    "RootSIFT inside the projection": Setting(rootsift="inside", dim=256, constant=4.0),
-    "RootSIFT inside, random weights": Setting(
-        rootsift="inside", dim=256, constant=4.0, random_weights=True
-    ),
-    "RootSIFT alone, projected": Setting(rootsift="alone"),
-}
-
-
-@dataclass(frozen=True)
 class Pair:
-    """Two pictures and keypoints in each; for fitting these correspond row by row. sizes_wh: of the
-    frame of H.
+    """Two pictures and keypoints in each.
+
+    names, images: of the pictures, (H, W, 3) uint8 RGB.
+    keypoints: of each; for fitting they correspond row by row.
+    H_1_from_0: takes pixels of the first to the second, in pictures of `sizes_wh`.
     """
 
     names: tuple[str, str]
@@ -161,64 +100,6 @@ def test_pairs(dataset: Path, sequences: list[str], detector: Sift) -> list[Pair
         images, keypoints, sizes_wh = zip(*map(load, names))
         pairs.append(Pair(names, images, keypoints, pair.H_1_from_0, sizes_wh))
     return pairs
-
-
-class Head:
-    """An MLP added to a fitted projection, trained by InfoNCE on squared distances (van den Oord et
-    al. 2018), trunk frozen.
-    """
-
-    def __init__(self, start: Projection, hidden: int = 1024) -> None:
-        # in the units that the matrix is scaled to
-        self.constant, self.length = start.constant, 1.0
-        self.mean = torch.from_numpy(start.mean)
-        self.matrix = torch.nn.Parameter(torch.from_numpy(start.matrix) / start.length)
-        self.mlp = torch.nn.Sequential(
-            torch.nn.Linear(start.input_dim, hidden),
-            torch.nn.SiLU(),
-            torch.nn.Linear(hidden, self.matrix.shape[1], bias=False),
-        )
-        torch.nn.init.zeros_(self.mlp[2].weight)  # it starts as the projection
-        self.sharpness = torch.nn.Parameter(torch.tensor(10.0).log())
-
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        centred = rows - self.mean
-        return centred @ self.matrix + self.mlp(8 * centred)
-
-    def train(self, rows0: Rows, rows1: Rows, epochs: int, batch: int = 1024) -> Head:
-        """On corresponding rows, (N, D) twice: each row's partner against all others of the batch,
-        both ways.
-        """
-        pair, random = (
-            (torch.from_numpy(rows0), torch.from_numpy(rows1)),
-            torch.Generator().manual_seed(0),
-        )
-        steps = epochs * max(1, len(rows0) // batch)
-        parameters = [self.matrix, self.sharpness, *self.mlp.parameters()]
-        optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-2)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, 1e-3, total_steps=steps, pct_start=0.1
-        )
-        for _ in tqdm(range(steps), "head", unit="step", leave=False):
-            chosen = torch.randint(len(rows0), (min(batch, len(rows0)),), generator=random)
-            logits = (
-                -(torch.cdist(*(self(rows[chosen]) for rows in pair)) ** 2) * self.sharpness.exp()
-            )
-            truth = torch.arange(len(chosen))
-            loss = (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        with torch.inference_mode():
-            self.length = float(self(pair[0]).square().sum(1).mean().sqrt())
-        return self
-
-    def apply(self, rows: Rows) -> Rows:
-        """(N, D) -> unit rows with the constant, as `Projection.apply`."""
-        with torch.inference_mode():
-            out = F.pad(self(torch.from_numpy(rows)), (0, 1), value=self.constant * self.length)
-            return F.normalize(out).numpy()
 
 
 def fit(
@@ -290,7 +171,13 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(argv: list[str] | None = None) -> None:
+def changed(backend: Tiny, setting: Setting) -> DiftConfig:
+    """The settings of the oriented reading with a row's changes."""
+    config = backend.settings("oriented", "default")
+    return replace(config, reading=replace(config.reading, **setting.reading), **setting.config)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -328,53 +215,52 @@ def main(argv: list[str] | None = None) -> None:
         help="bfloat16 where the CPU has it",
     )
     parser.add_argument("--max-keypoints", type=int, default=1000)
-    options = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def rows_asked(options: argparse.Namespace) -> list[tuple[str, Setting, Path]]:
+    """Name, setting and weights of each row."""
+    rows = [(name, SETTINGS[name], options.weights) for name in options.settings]
+    if options.curve is None:
+        return rows
+    folders = (options.curve / "snapshots").iterdir()
+    for folder in sorted(folders, key=lambda folder: float(folder.name)):
+        rows.append((f"{float(folder.name):g} minutes of training", Setting(), folder))
+    return rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parse(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "search.json"
     results = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    names = (
-        options.names.read_text(encoding="utf-8").splitlines()
-        if options.names
-        else list_images(options.photos)
-    )
+    names = list_images(options.photos)
+    if options.names:
+        names = options.names.read_text(encoding="utf-8").splitlines()
     names = [str(name) for name in np.random.default_rng(0).permutation(names)]
     sift = Sift(options.max_keypoints)
     views = training_pairs(options.photos, names, sift, options.fit_pairs)
     scored_on = test_pairs(options.dataset, options.sequences, sift)
-    rootsift: Describe = lambda image, keypoints, name: sift.describe(image, keypoints)  # noqa: E731
+    rootsift = RootSift(sift)
     if "RootSIFT" not in results:
-        results["RootSIFT"] = score(Setting(projection="raw"), rootsift, None, scored_on, sift)
-    rows = [(name, SETTINGS[name], options.weights) for name in options.settings]
-    if options.curve is not None:
-        snapshots = sorted(
-            (options.curve / "snapshots").iterdir(), key=lambda folder: float(folder.name)
-        )
-        rows += [
-            (f"{float(folder.name):g} minutes of training", Setting(), folder)
-            for folder in snapshots
-        ]
-    for name, setting, weights in rows:
+        raw = Setting(projection="raw")
+        results["RootSIFT"] = score(raw, rootsift.describe, None, scored_on, sift)
+    for name, setting, weights in rows_asked(options):
         if name in results:
             continue
         random_seed = 0 if setting.random_weights else None
         backend = Tiny(weights, precision=options.precision, random_seed=random_seed)
-        beside = sift if setting.rootsift == "inside" else None
-        dift = Dift(backend, sift, DiftConfig.default("tiny"), None, beside=beside).with_config(
-            **setting.config
-        )
-        describe = rootsift if setting.rootsift == "alone" else dift.raw_descriptors
-        head = setting.projection == "head"
-        fitted_on = (
-            training_pairs(options.photos, names, sift, options.head_pairs) if head else views
-        )
+        beside = rootsift if setting.rootsift == "inside" else None
+        dift = Dift(backend, sift, changed(backend, setting), None, beside=beside)
+        describe = rootsift.describe if setting.rootsift == "alone" else dift.raw_descriptors
+        fitted_on = views
+        if setting.projection == "head":
+            fitted_on = training_pairs(options.photos, names, sift, options.head_pairs)
         fitted = fit(setting, describe, fitted_on, options.head_epochs)
-        results[name] = score(setting, describe, fitted, scored_on, sift)
+        row = results[name] = score(setting, describe, fitted, scored_on, sift)
         file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         (options.out / "search.md").write_text(table(results), encoding="utf-8")
-        print(
-            f"{name}: MMA@3px {results[name]['mma@3']}, {results[name]['correct']} correct",
-            flush=True,
-        )
+        print(f"{name}: MMA@3px {row['mma@3']}, {row['correct']} correct", flush=True)
     print(table(results))
 
 

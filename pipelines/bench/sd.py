@@ -16,7 +16,6 @@ import contextlib
 import gc
 import json
 import resource
-import string
 import subprocess
 import sys
 import time
@@ -26,33 +25,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from sd_model import SIZES, write_model
 from torch import Tensor
 
 STEPS = {
     "released": "as written: VAE and U-Net run `ensemble` times, text encoder resident",
     "encode-once": "+ one VAE pass, `ensemble` draws from its posterior",
-    "drop-text": "+ prompt embedding from the cache, no text encoder (dift-geo at the paper's settings)",
+    "drop-text": "+ prompt embedding from the cache, no text encoder: dift-geo's paper mode",
     "one-by-one": "the same with --max-batch 1: least memory",
     "default": "dift-geo's default: noise-free, one pass",
 }
 LAYER, T = 2, 0  # of the paper
-
-SIZES: dict[str, dict[str, Any]] = {
-    "sd2.1": {
-        "unet": {
-            "block_out_channels": (320, 640, 1280, 1280), "attention_head_dim": (5, 10, 20, 20), "cross_attention_dim": 1024,
-        },
-        "vae": {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2},
-        "text": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16,
-                 "vocab_size": 49408, "hidden_act": "gelu"},
-    },
-    "small": {
-        "unet": {"block_out_channels": (32, 64, 64, 64), "attention_head_dim": (2, 4, 4, 4), "cross_attention_dim": 32},
-        "vae": {"block_out_channels": (32, 32, 32, 32), "layers_per_block": 1},
-        "text": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-                 "vocab_size": 64, "hidden_act": "gelu"},
-    },
-}  # fmt: skip
 
 
 def main() -> None:
@@ -121,15 +104,16 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for step, row in rows.items():
-        ratios = (
+        cells = (
+            step,
+            f"{row['seconds']:.2f}",
+            f"{row['cpu_seconds']:.2f}",
             f"{row['times_faster']:.2f}" if "times_faster" in row else "",
+            f"{row['peak_mb']:.0f}",
             f"{row.get('share_of_memory', 1):.0%}",
+            f"{row['difference']:.1e}" if "difference" in row else "another result",
         )
-        difference = f"{row['difference']:.1e}" if "difference" in row else "another result"
-        seconds = f"{row['seconds']:.2f} | {row['cpu_seconds']:.2f}"
-        lines.append(
-            f"| {step} | {seconds} | {ratios[0]} | {row['peak_mb']:.0f} | {ratios[1]} | {difference} |"
-        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -137,7 +121,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Load, run, and write seconds, peak memory of the run (weights included) and the feature map."""
+    """Load, run, and write seconds, peak memory with the weights, and the feature map."""
     torch.set_num_threads(options.threads)
     coarse = torch.from_numpy(
         np.random.default_rng(0).random((1, 3, options.size // 8, options.size // 8), np.float32)
@@ -257,82 +241,18 @@ def embed_prompt(folder: Path) -> None:
 def ours(folder: Path, step: str, image: Tensor, ensemble: int) -> Callable[[], Tensor]:
     """dift-geo, as its command line runs it."""
     from dift_geo.backends.loader import load_backend
-    from dift_geo.dift.config import DiftConfig
     from dift_geo.dift.noise import diffusion_features
 
     backend: Any = load_backend(folder, device="cpu")
     touch(backend.unet)
     if step == "default":
-        return lambda: diffusion_features(
-            backend, image, t=DiftConfig.default("sd2.1").t, layers=(LAYER,)
-        )[0]
+        t = backend.settings(None, "default").t
+        return lambda: diffusion_features(backend, image, t=t, layers=(LAYER,))[0]
     max_batch = 1 if step == "one-by-one" else ensemble
     return lambda: diffusion_features(
         backend, image, t=T, layers=(LAYER,), noisy=True, ensemble=ensemble, posterior=True,
         generator=torch.Generator().manual_seed(0), max_batch=max_batch,
     )[0]  # fmt: skip
-
-
-# random weights in the real format
-
-
-def unit_gain(module: Any) -> Any:
-    """Weights that keep a signal's size, as trained ones do: torch's own would shrink it until
-    rounding decides.
-    """
-    for value in module.parameters():
-        if value.ndim > 1:
-            torch.nn.init.normal_(value, std=value[0].numel() ** -0.5)
-    return module
-
-
-def write_model(folder: Path, sizes: dict[str, Any]) -> None:
-    """A folder in diffusers' layout, unless it is already there."""
-    wanted = json.dumps([sizes, "unit gain"])
-    stamp = folder / "sizes.json"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    torch.manual_seed(0)
-    cross_down, cross_up = ["CrossAttnDownBlock2D"] * 3, ["CrossAttnUpBlock2D"] * 3
-    unet = UNet2DConditionModel(
-        in_channels=4, out_channels=4, layers_per_block=2, use_linear_projection=True, sample_size=96,
-        down_block_types=(*cross_down, "DownBlock2D"), up_block_types=("UpBlock2D", *cross_up), **sizes["unet"],
-    )  # fmt: skip
-    vae = AutoencoderKL(
-        latent_channels=4, scaling_factor=0.18215, sample_size=768, down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4, **sizes["vae"],
-    )  # fmt: skip
-    unit_gain(unet).save_pretrained(folder / "unet")
-    unit_gain(vae).save_pretrained(folder / "vae")
-    letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
-    tokens = {token: i for i, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
-    config = CLIPTextConfig(
-        max_position_embeddings=77,
-        bos_token_id=52,
-        eos_token_id=53,
-        pad_token_id=53,
-        **sizes["text"],
-    )
-    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
-    DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").save_config(
-        folder / "scheduler"
-    )
-    (folder / "tokenizer").mkdir(exist_ok=True)
-    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(tokens), encoding="utf-8")
-    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
-    special = {
-        "bos_token": "<|startoftext|>",
-        "eos_token": "<|endoftext|>",
-        "unk_token": "<|endoftext|>",
-    }
-    special |= {"pad_token": "<|endoftext|>", "model_max_length": 77}
-    (folder / "tokenizer" / "tokenizer_config.json").write_text(
-        json.dumps(special), encoding="utf-8"
-    )
-    stamp.write_text(wanted, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from dift_geo.backends.tiny import WEIGHTS, Tiny
+from dift_geo.backends.loader import load_backend
+from dift_geo.backends.tiny import WEIGHTS, Tiny, write_settings
+from dift_geo.detectors.sift import RootSift, Sift
+from dift_geo.dift.describer import Dift
 from dift_geo.images import write_image
 
 
@@ -17,9 +22,14 @@ def program(pipeline_module):
     return pipeline_module("train_tiny")
 
 
+@pytest.fixture(scope="module")
+def data(pipeline_module):
+    return pipeline_module("tiny_patches")
+
+
 @pytest.fixture
-def work(program, texture, tmp_path):
-    patches = program.cut_image(texture((400, 300)), np.random.default_rng(0), 60)
+def work(data, texture, tmp_path):
+    patches = data.cut_image(texture((400, 300)), np.random.default_rng(0), 60)
     np.save(tmp_path / "train.npy", patches)
     np.save(tmp_path / "val.npy", patches[:40])
     return tmp_path
@@ -51,15 +61,15 @@ def run(program, work, steps_worth_of_minutes):
     )
 
 
-def test_patches_are_cut_at_several_sizes(program, texture):
-    patches = program.cut_image(texture((400, 300)), np.random.default_rng(0), 60)
+def test_patches_are_cut_at_several_sizes(data, texture):
+    patches = data.cut_image(texture((400, 300)), np.random.default_rng(0), 60)
     assert patches.shape[1:] == (32, 32)
     assert patches.dtype == np.uint8
     assert len(patches) > 60
     assert patches.std((1, 2)).min() > 0.02 * 255 - 1  # flat ones are of no use
 
 
-def test_select_throws_out_flat_art_and_small_pictures(program, texture, tmp_path):
+def test_select_throws_out_flat_art_and_small_pictures(data, texture, tmp_path):
     write_image(tmp_path / "photo.png", texture((300, 200)))
     write_image(tmp_path / "logo.png", texture((300, 200)))
     write_image(tmp_path / "small.png", texture((80, 80)))
@@ -67,7 +77,7 @@ def test_select_throws_out_flat_art_and_small_pictures(program, texture, tmp_pat
     art[50:100] = 255
     write_image(tmp_path / "art.png", art)
     (tmp_path / "broken.png").write_text("no picture")
-    assert program.select(tmp_path) == ["photo.png"]
+    assert data.select(tmp_path) == ["photo.png"]
 
 
 def test_batch_is_what_the_backend_shows_the_network(program, tiny):
@@ -76,7 +86,7 @@ def test_batch_is_what_the_backend_shows_the_network(program, tiny):
     """
     patches = np.random.default_rng(0).integers(0, 256, (3, 32, 32)).astype(np.uint8)
     trained_on = program.batch_of(patches, np.arange(3), np.zeros(3, int))
-    shown = tiny.encode(torch.from_numpy(patches).float()[:, None].expand(-1, 3, -1, -1) / 255)
+    shown, _ = tiny.encode(torch.from_numpy(patches).float()[:, None].expand(-1, 3, -1, -1) / 255)
     torch.testing.assert_close(trained_on, shown, atol=1e-4, rtol=1e-4)
 
 
@@ -92,6 +102,8 @@ def test_trains_resumes_and_exports(program, work, tmp_path, capsys):
     assert set(records[0]) >= {"step", "loss", "val@20", "val@800"}
     program.main(["export", str(work), str(tmp_path / "model")])
     model = Tiny(tmp_path / "model")
+    for reading in (None, "oriented", "dense"):
+        assert model.settings(reading, "default") == program.SETTINGS[reading or "oriented"]
     goes_on = tmp_path / "again"
     goes_on.mkdir()
     for split in ("train", "val"):
@@ -110,6 +122,41 @@ def test_trains_resumes_and_exports(program, work, tmp_path, capsys):
     )
     saved = torch.load(goes_on / "checkpoint.pt", weights_only=True)["model"]
     torch.testing.assert_close(saved["conv_in.weight"], model.unet.conv_in.weight, atol=0, rtol=0)
-    features = model.decoder_features(model.encode(torch.rand(2, 3, 32, 32)), 100, (1,))[0]
+    features = model.decoder_features(model.encode(torch.rand(2, 3, 32, 32))[0], 100, (1,))[0]
     assert features.shape == (2, 96, 8, 8)
     assert torch.isfinite(features).all()
+
+
+def test_the_shipped_settings_are_those_of_the_program(program, tmp_path):
+    """The folder in the package was written by this program, numbers and order alike."""
+    write_settings(tmp_path / "settings.json", program.SETTINGS)
+    written = json.loads((tmp_path / "settings.json").read_text())
+    assert written == json.loads((WEIGHTS / "settings.json").read_text())
+
+
+def test_an_exported_model_gets_projections_and_runs_by_its_folder(
+    program, texture, tmp_path, capsys
+):
+    """With settings of its own, which `project` fits for and `--backend FOLDER` then takes."""
+    own = program.SETTINGS["oriented"]
+    own = replace(own, reading=replace(own.reading, extents=(10.0,), tilt=1.0), layers=(-1,))
+    model = tmp_path / "mine"
+    shutil.copytree(WEIGHTS, model, ignore=shutil.ignore_patterns("projection*"))
+    write_settings(model / "settings.json", {"oriented": own})
+    (tmp_path / "packages").mkdir()
+    for index in range(3):
+        write_image(tmp_path / "packages" / f"{index}.png", texture((500, 180), index))
+    (tmp_path / "images.txt").write_text("0.png\n1.png\n2.png\n")
+    readings = ["oriented", "oriented+rootsift"]
+    program.main(["project", str(tmp_path), str(model), "--readings", *readings])
+    assert "oriented+rootsift: " in capsys.readouterr().out
+    backend = load_backend(model)
+    dift = Dift(backend, Sift(40))
+    assert dift.config == own
+    assert dift.projection is not None
+    assert dift.extract(texture(), "a").descriptors.shape == (40, 128)
+    both = dift.beside_of(RootSift(), "auto")
+    assert both.projection is not None
+    assert both.projection.input_dim == dift.projection.input_dim + 128
+    with pytest.raises(ValueError, match="has no reading 'dense', expected one of oriented"):
+        backend.settings("dense", "default")
