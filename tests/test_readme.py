@@ -5,6 +5,7 @@ somewhere, and the README stays short.
 from __future__ import annotations
 
 import argparse
+import pkgutil
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -163,6 +164,13 @@ def test_commands_and_flags_in_the_text_exist(page: Path) -> None:
             assert own >= {word for word in words if word.startswith("--")}, f"`{code}`"
         elif words[0].startswith("--"):
             assert words[0] in flags or f'"{words[0]}"' in scripts, f"`{code}` is no flag"
+
+
+@pytest.mark.parametrize("page", LINKING, ids=page_name)
+def test_python_names_in_the_text_exist(page: Path) -> None:
+    named = set(re.findall(r"\bdift_geo(?:\.[A-Za-z_]\w*)+", " ".join(INLINE.findall(prose(page)))))
+    for name in sorted(named):
+        assert pkgutil.resolve_name(name) is not None
 
 
 @pytest.mark.parametrize("page", LINKING, ids=page_name)
