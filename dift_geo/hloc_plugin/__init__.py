@@ -15,22 +15,22 @@ from types import ModuleType
 from typing import Any
 
 from dift_geo.errors import MissingPackageError
+from dift_geo.hloc_plugin.confs import extractor_confs, matcher_confs
 
 __all__ = ["extractor_confs", "matcher_confs", "register", "repair_two_view_config"]
 
 HERE = Path(__file__).parent
-# pixels; one dense map of a large backbone must fit the memory
-LONGEST_SIDE = {"tiny": 1600, "sd2.1": 1024, "adm": 1024}
-DETECTORS = ("sift", "superpoint")
 
 
 def register(package: str = "hloc", fix_two_view_config: bool = False) -> None:
     """Make `dift` an extractor and a matcher of the hloc at `package`, and add our named
     configurations to its lists.
 
+    May be called again.
+
     package: where hloc lives: `hloc`, or a copy of it inside another package (`imcui.hloc`).
-    fix_two_view_config: also call `repair_two_view_config`. May be called again. Raises
-    ModuleNotFoundError when there is no hloc at `package`.
+    fix_two_view_config: also call `repair_two_view_config`.
+    Raises ModuleNotFoundError when there is no hloc at `package`.
     """
     root = _import(package)
     # deep-image-matching's copy lost it, and its match_features imports it
@@ -44,50 +44,6 @@ def register(package: str = "hloc", fix_two_view_config: bool = False) -> None:
     _import(f"{package}.match_features").confs.update(matcher_confs())
     if fix_two_view_config:
         repair_two_view_config(package)
-
-
-def extractor_confs() -> dict[str, dict[str, Any]]:
-    """What `register` adds to `extract_features.confs`: `dift-tiny-sift` and its like, by name."""
-    return {
-        f"dift-{backend}-{detector}": _extractor_conf(backend, detector)
-        for backend in LONGEST_SIDE
-        for detector in DETECTORS
-    }
-
-
-def _extractor_conf(backend: str, detector: str) -> dict[str, Any]:
-    # SuperPoint finds no more
-    longest, keypoints = LONGEST_SIDE[backend], 8192 if detector == "sift" else 4096
-    model: dict[str, Any] = {
-        "name": "dift",
-        "backend": backend,
-        "detector": detector,
-        "max_keypoints": keypoints,
-    }
-    if detector == "superpoint":  # its keypoints have no orientation
-        model["reading"] = "dense"
-    return {
-        "output": f"feats-dift-{backend}-{detector}-n{keypoints}-r{longest}",
-        "model": model,
-        "preprocessing": {"grayscale": False, "resize_max": longest},
-    }
-
-
-def matcher_confs() -> dict[str, dict[str, Any]]:
-    """What `register` adds to `match_features.confs`: mutual nearest neighbours, without and with a
-    ratio test.
-    """
-    return {
-        "dift-mnn": {"output": "matches-dift-mnn", "model": {"name": "dift"}},
-        "dift-mnn-ratio.95": {
-            "output": "matches-dift-mnn-ratio.95",
-            "model": {"name": "dift", "ratio": 0.95},
-        },
-        "dift-mnn-ratio.9": {
-            "output": "matches-dift-mnn-ratio.9",
-            "model": {"name": "dift", "ratio": 0.9},
-        },
-    }
 
 
 def repair_two_view_config(package: str = "hloc") -> None:
@@ -127,7 +83,8 @@ def _import(name: str) -> ModuleType:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise  # hloc is there and misses something of its own
         raise MissingPackageError(
-            f"no {name} to plug into; install hloc (git clone https://github.com/cvg/Hierarchical-Localization, "
-            "pip install -e) or name the package that holds a copy of it",
+            f"no {name} to plug into; install hloc "
+            "(git clone https://github.com/cvg/Hierarchical-Localization, pip install -e) "
+            "or name the package that holds a copy of it",
             name=error.name,
         ) from error

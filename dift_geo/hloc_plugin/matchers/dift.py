@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from dift_geo.errors import InputError
-from dift_geo.matching.mutual_nn import match_mutual_nn
+from dift_geo.hloc_plugin.confs import options_of
+from dift_geo.matching.mutual_nn import match
+from dift_geo.matching.options import MatchOptions
 
 __all__ = ["DiftMatcher"]
 
@@ -23,16 +25,12 @@ LARGEST_INDEX = torch.iinfo(torch.int16).max  # of hloc's match files
 
 
 class DiftMatcher(BaseModel):
-    """Mutual nearest neighbours by cosine; `ratio` and `min_similarity` as in `match_mutual_nn`."""
+    """Mutual nearest neighbours by cosine; settings are the fields of `MatchOptions`."""
 
     required_inputs = ["descriptors0", "descriptors1"]  # noqa: RUF012 (hloc copies it per instance)
 
-    def _init(self, conf: dict[str, Any]) -> None:
-        if unknown := sorted({*conf} - {"name", "ratio", "min_similarity"}):
-            raise InputError(
-                f"unknown matcher settings {unknown}, expected ratio or min_similarity"
-            )
-        self.ratio, self.min_similarity = conf.get("ratio"), conf.get("min_similarity")
+    def _init(self, conf: dict[str, object]) -> None:
+        self.options = options_of(MatchOptions, conf)
 
     def _forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
         """descriptors0 (1, D, N), descriptors1 (1, D, M) -> matches0 (1, N) with -1 for none,
@@ -41,12 +39,10 @@ class DiftMatcher(BaseModel):
         rows0, rows1 = (data[key][0].T for key in ("descriptors0", "descriptors1"))
         if len(rows1) > LARGEST_INDEX + 1:
             raise InputError(
-                f"{len(rows1)} keypoints in one image, but hloc stores match indices up to {LARGEST_INDEX} (int16); "
-                "extract fewer or match with `dift-geo match`"
+                f"{len(rows1)} keypoints in one image, but hloc stores match indices up to "
+                f"{LARGEST_INDEX} (int16); extract fewer or match with `dift-geo match`"
             )
-        matches = match_mutual_nn(
-            rows0, rows1, ratio=self.ratio, min_similarity=self.min_similarity, device=rows0.device
-        )
+        matches = match(rows0, rows1, self.options, device=rows0.device)
         pairs = torch.from_numpy(matches.pairs).to(rows0.device)
         matches0 = torch.full((1, len(rows0)), -1, dtype=torch.int64, device=rows0.device)
         scores0 = torch.zeros((1, len(rows0)), device=rows0.device)
