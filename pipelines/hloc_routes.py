@@ -2,9 +2,8 @@
 """Which of hloc's routes work with our features and matches, on your photos and your copy of hloc?
 Each one is run.
 
-python pipelines/hloc_routes.py photos/ out/ --hloc ../Hierarchical-Localization python
-pipelines/hloc_routes.py photos/ out/ --hloc
-.venv/lib/python3.11/site-packages/deep_image_matching/thirdparty
+    python pipelines/hloc_routes.py photos/ out/ --hloc ../Hierarchical-Localization
+    python pipelines/hloc_routes.py photos/ out/ --hloc SITE_PACKAGES/deep_image_matching/thirdparty
 
 Two routes run inside hloc's loops with our plugin (extract, match); the others read the files of
 `dift-geo extract` and `dift-geo match`. What does not work is tried again with
@@ -86,15 +85,9 @@ def localise(w):
     both = [line.split() for line in w.pairs.read_text().splitlines()]
     retrieval = "".join(f"{a} {b}\n{b} {a}\n" for a, b in both)
     (w.out / "retrieval.txt").write_text(retrieval)
-    results = w.out / "poses.txt"
-    localize_sfm.main(
-        w.reference_folder,
-        w.out / "queries.txt",
-        w.out / "retrieval.txt",
-        w.features,
-        w.matches,
-        results,
-    )
+    queries, results = w.out / "queries.txt", w.out / "poses.txt"
+    files = (queries, w.out / "retrieval.txt", w.features, w.matches, results)
+    localize_sfm.main(w.reference_folder, *files)
     return f"{len(results.read_text().splitlines())} poses"
 
 
@@ -149,9 +142,8 @@ def retrieval_pairs(w):
         store = w.store(w.features)
         for name in store:
             mean = store[name].descriptors.mean(0)
-            file.create_group(name)["global_descriptor"] = mean / max(
-                float((mean**2).sum()) ** 0.5, 1e-12
-            )
+            length = max(float((mean**2).sum()) ** 0.5, 1e-12)
+            file.create_group(name)["global_descriptor"] = mean / length
     pairs_from_retrieval.main(w.out / "global.h5", w.out / "pairs_retrieval.txt", 2)
     return w.count_pairs("pairs_retrieval.txt")
 
@@ -159,8 +151,9 @@ def retrieval_pairs(w):
 ROUTES = {
     route.__name__: route
     for route in (
-        extract, match, exhaustive_pairs, reconstruct, reconstruct_unverified, triangulate, triangulate_estimated, localise,
-        visualise, visualise_localisation, covisibility_pairs, pose_pairs, retrieval_pairs,
+        extract, match, exhaustive_pairs, reconstruct, reconstruct_unverified, triangulate,
+        triangulate_estimated, localise, visualise, visualise_localisation, covisibility_pairs,
+        pose_pairs, retrieval_pairs,
     )
 }  # fmt: skip
 
@@ -170,10 +163,8 @@ class Workspace:
 
     def __init__(self, images: Path, out: Path) -> None:
         self.images, self.out = images, out
-        self.features, self.matches, self.pairs = (
-            out / name for name in ("features.h5", "matches.h5", "pairs.txt")
-        )
-        self.reference_folder = out / "sparse"
+        self.features, self.matches = out / "features.h5", out / "matches.h5"
+        self.pairs, self.reference_folder = out / "pairs.txt", out / "sparse"
         self.conf = json.loads((out / "conf.json").read_text())
 
     @property
@@ -214,7 +205,7 @@ class Workspace:
         return f"{model.num_reg_images()} images, {model.num_points3D()} points"
 
 
-def main(argv: list[str] | None = None) -> None:
+def read_flags(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -238,7 +229,11 @@ def main(argv: list[str] | None = None) -> None:
     # one route, in a process of its own
     parser.add_argument("--route", choices=sorted(ROUTES), help=argparse.SUPPRESS)
     parser.add_argument("--fix", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = read_flags(argv)
     if options.route:
         from dift_geo.hloc_plugin import register
 
@@ -248,22 +243,21 @@ def main(argv: list[str] | None = None) -> None:
     prepare(options)
     table = {}
     for name in options.only:
-        route = ROUTES[name]
-        state, detail = run(name, options)
+        call, (state, detail) = ROUTES[name].__doc__, run(name, options)
         if state == "cannot":
             fixed, fixed_detail = run(name, options, "--fix")
-            state, detail = (
-                ("works with fix", fixed_detail) if fixed == "works" else (state, detail)
-            )
-        table[name] = {"call": route.__doc__, "state": state, "detail": detail}
-        print(f"| {route.__doc__} | {state} | {detail} |", flush=True)
+            if fixed == "works":
+                state, detail = "works with fix", fixed_detail
+        table[name] = {"call": call, "state": state, "detail": detail}
+        print(f"| {call} | {state} | {detail} |", flush=True)
     (options.out / "routes.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
 def prepare(options: argparse.Namespace) -> None:
     """Features, pairs, matches and a reference model, all by us."""
-    from dift_geo.extractor import build_extractor
+    from dift_geo.extractor import ExtractorOptions
     from dift_geo.images import list_images
+    from dift_geo.matching.options import MatchOptions
     from dift_geo.sfm import reconstruct
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -274,43 +268,27 @@ def prepare(options: argparse.Namespace) -> None:
         "preprocessing": {"resize_max": options.size},
     }
     (options.out / "conf.json").write_text(json.dumps(conf))
-    result = reconstruct(
-        options.images,
-        options.out,
-        build_extractor(**settings, size=options.size),
-        ratio=options.ratio,
-    )
-    registered, of = result.summary["registered"], len(list_images(options.images))
-    print(
-        f"| dift-geo reconstruct, the reference | works | {registered}/{of} images, {result.summary['points']} points |"
-    )
+    extractor = ExtractorOptions(**settings, size=options.size).build()
+    match = MatchOptions(ratio=options.ratio)
+    found = reconstruct(options.images, options.out, extractor, match=match).summary
+    images = f"{found['registered']}/{len(list_images(options.images))} images"
+    print(f"| dift-geo reconstruct, the reference | works | {images}, {found['points']} points |")
 
 
 def run(name: str, options: argparse.Namespace, *flags: str) -> tuple[str, str]:
-    """One route in a process of its own: its state, and a result or the last line of what it said."""
+    """One route in a process of its own: its state, and a result or the last line it said."""
     here = Path(__file__).resolve()
-    path = os.pathsep.join(
-        [str(options.hloc.resolve()), str(here.parent.parent), os.environ.get("PYTHONPATH", "")]
-    )
-    command = [
-        sys.executable,
-        str(here),
-        str(options.images),
-        str(options.out),
-        "--hloc",
-        str(options.hloc),
-        "--route",
-        name,
-    ]
-    environment = os.environ | {"PYTHONPATH": path}
-    done = subprocess.run([*command, *flags], env=environment, capture_output=True, text=True)
+    folders = (options.hloc.resolve(), here.parent.parent, os.environ.get("PYTHONPATH", ""))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))}
+    arguments = [options.images, options.out, "--hloc", options.hloc, "--route", name, *flags]
+    command = [sys.executable, str(here), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     results = [line for line in done.stdout.splitlines() if line.startswith(KEEP_LINE)]
     if done.returncode == 0 and results:
         return "works", results[-1].removeprefix(KEEP_LINE)
-    said = [line.strip() for line in done.stderr.splitlines() if "Error" in line] or [
-        f"exit code {done.returncode}"
-    ]
-    return "cannot", said[-1].replace("|", "/")[:120]
+    said = [line.strip() for line in done.stderr.splitlines() if "Error" in line]
+    last = said[-1] if said else f"exit code {done.returncode}"
+    return "cannot", last.replace("|", "/")[:120]
 
 
 if __name__ == "__main__":

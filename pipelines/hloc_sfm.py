@@ -2,16 +2,15 @@
 """Structure from motion by hloc, with our features in it: the script you have, plus the three lines
 marked.
 
-python pipelines/hloc_sfm.py photos/ out/ --features dift-tiny-sift --matcher dift-mnn
-python pipelines/hloc_sfm.py photos/ out/ --features sift --matcher NN-ratio
+    python pipelines/hloc_sfm.py photos/ out/ --features dift-tiny-sift --matcher dift-mnn
+    python pipelines/hloc_sfm.py photos/ out/ --features sift --matcher NN-ratio
 
-Needs hloc on the path, or --hloc with the folder it is in. The model goes to OUT/sfm.
+Needs hloc, installed or in a folder that PYTHONPATH names. The model goes to OUT/sfm.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 
@@ -21,12 +20,6 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("images", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument(
-        "--hloc",
-        type=Path,
-        metavar="FOLDER",
-        help="where `import hloc` finds it, if it is not installed",
-    )
     parser.add_argument(
         "--features",
         default="dift-tiny-sift",
@@ -40,8 +33,6 @@ def main(argv: list[str] | None = None) -> None:
         "--camera-mode", default="AUTO", choices=("AUTO", "SINGLE", "PER_FOLDER", "PER_IMAGE")
     )
     options = parser.parse_args(argv)
-    if options.hloc is not None:
-        sys.path.insert(0, str(options.hloc))
 
     from dift_geo.colmap.mapping import MAX_REPROJECTION_PX
     from dift_geo.hloc_plugin import register
@@ -50,10 +41,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from hloc import extract_features, match_features, pairs_from_exhaustive
 
-    feature_conf, matcher_conf = (
-        extract_features.confs[options.features],
-        match_features.confs[options.matcher],
-    )
+    feature_conf = extract_features.confs[options.features]
+    matcher_conf = match_features.confs[options.matcher]
     features = extract_features.main(feature_conf, options.images, options.out)
     pairs = options.out / "pairs.txt"
     pairs_from_exhaustive.main(pairs, features=features)
@@ -70,9 +59,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     if model is None:
         raise SystemExit("hloc found no model")
-    print(
-        f"{model.num_reg_images()} images registered, {model.num_points3D()} points -> {options.out / 'sfm'}"
-    )
+    found = f"{model.num_reg_images()} images registered, {model.num_points3D()} points"
+    print(f"{found} -> {options.out / 'sfm'}")
 
 
 if __name__ == "__main__":

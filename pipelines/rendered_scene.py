@@ -168,11 +168,15 @@ def _box(
     return [*faces, Rectangle(lid, axis0 * a, -axis1 * b, photos[4])]
 
 
+def _photos(folder: Path, names: Sequence[str]) -> list[NDArray[np.uint8]]:
+    return [read_image(folder / name) for name in names]
+
+
 def _rectangles(folder: Path) -> list[Rectangle]:
     """A corner of a room with posters on its walls and three boxes on its floor."""
-    gravel, brick, grass = (read_image(folder / name) for name in FLOOR_AND_WALLS)
-    astronaut, coffee, hubble = (read_image(folder / name) for name in POSTERS)
-    large, tall, small = ([read_image(folder / name) for name in names] for names in BOXES)
+    gravel, brick, grass = _photos(folder, FLOOR_AND_WALLS)
+    astronaut, coffee, hubble = _photos(folder, POSTERS)
+    large, tall, small = (_photos(folder, names) for names in BOXES)
     vector = np.array
     room = [
         Rectangle(vector([-4, 3, 0]), vector([8, 0, 0]), vector([0, -7, 0]), gravel),  # the floor

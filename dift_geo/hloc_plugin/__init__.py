@@ -12,7 +12,6 @@ import logging
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from dift_geo.errors import MissingPackageError
 from dift_geo.hloc_plugin.confs import extractor_confs, matcher_confs
@@ -35,7 +34,7 @@ def register(package: str = "hloc", fix_two_view_config: bool = False) -> None:
     root = _import(package)
     # deep-image-matching's copy lost it, and its match_features imports it
     if not hasattr(root, "logger"):
-        root.logger = logging.getLogger(package)  # type: ignore[attr-defined]
+        vars(root)["logger"] = logging.getLogger(package)
     for kind in ("extractors", "matchers"):
         path = _import(f"{package}.{kind}").__path__
         if str(HERE / kind) not in path:
@@ -54,9 +53,9 @@ def repair_two_view_config(package: str = "hloc") -> None:
     `triangulation.main` no point. From here on the hloc at `package` writes CALIBRATED where it
     names inliers and no configuration; pycolmap itself is not changed.
     """
-    triangulation: Any = _import(f"{package}.triangulation")
-    if not isinstance(triangulation.pycolmap, _WithTwoViewConfig):
-        triangulation.pycolmap = _WithTwoViewConfig(triangulation.pycolmap)
+    names = vars(_import(f"{package}.triangulation"))
+    if not isinstance(names["pycolmap"], _WithTwoViewConfig):
+        names["pycolmap"] = _WithTwoViewConfig(names["pycolmap"])
 
 
 class _WithTwoViewConfig(ModuleType):
@@ -66,10 +65,10 @@ class _WithTwoViewConfig(ModuleType):
         super().__init__(pycolmap.__name__, pycolmap.__doc__)
         self.__wrapped__ = pycolmap
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self.__dict__["__wrapped__"], name)
 
-    def TwoViewGeometry(self, *args: Any, **fields: Any) -> Any:
+    def TwoViewGeometry(self, *args: object, **fields: object) -> object:
         pycolmap = self.__wrapped__
         if "inlier_matches" in fields:
             fields.setdefault("config", pycolmap.TwoViewGeometryConfiguration.CALIBRATED)

@@ -22,10 +22,9 @@ def test_the_script_of_hlocs_users_runs_with_our_features(
     (tmp_path / "small").mkdir()
     for name in NAMES[:2]:  # hloc's default of 4096 keypoints is for larger ones
         write_image(tmp_path / "small" / name, read_image(photos / name)[::3, ::3])
-    arguments = [str(tmp_path / "small"), str(tmp_path), "--hloc", str(hloc_folder)]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    }
+    arguments = [str(tmp_path / "small"), str(tmp_path)]
+    folders = (str(hloc_folder), str(ROOT), os.environ.get("PYTHONPATH", ""))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
     script = [sys.executable, str(ROOT / "pipelines" / "hloc_sfm.py"), *arguments]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=200)
     with FeatureStore(tmp_path / "feats-dift-tiny-sift-n8192-r1600.h5") as store:
