@@ -19,6 +19,7 @@ __all__ = [
     "Oriented",
     "Reading",
     "ReadingName",
+    "Resize",
     "published",
     "reading_named",
     "settings_from_plain",

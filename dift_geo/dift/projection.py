@@ -129,7 +129,8 @@ class Projection:
             )
         try:
             with safe_open(str(path), "numpy") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+                names = list(file.keys())
+                tensors = {name: file.get_tensor(name) for name in names}
                 about = json.loads((file.metadata() or {}).get("about", "{}"))
             constant, length = (float(x) for x in tensors.get("constant", (0.0, 1.0)))
             mean, matrix = (tensors[key].astype(np.float32) for key in ("mean", "matrix"))

@@ -14,8 +14,10 @@ import torch
 from small_models import draw
 
 from dift_geo.backends.adm import CHECKPOINT, Adm, diffusers_config, to_diffusers
+from dift_geo.backends.config import DiftConfig, Oriented
 from dift_geo.backends.loader import load_backend
 from dift_geo.dift.noise import diffusion_features
+from dift_geo.errors import InputError
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 SMALL = json.loads((FIXTURES / "adm_small.json").read_text())
@@ -54,7 +56,7 @@ def test_equals_the_published_code(checkpoint: Path, case: dict[str, Any]) -> No
     noise = torch.from_numpy(random.standard_normal((case["ensemble"], 3, h, w)).astype(np.float32))
     abar = backend.alpha_bar(t)
     outputs = backend.decoder_features(
-        abar.sqrt() * backend.encode(images) + (1 - abar).sqrt() * noise, t, range(9)
+        abar.sqrt() * backend.encode(images)[0] + (1 - abar).sqrt() * noise, t, range(9)
     )
     for output, expected in zip(outputs, case["blocks"], strict=True):
         mean = output.mean(0, keepdim=True)
@@ -126,6 +128,19 @@ def test_paper_mode_needs_no_posterior(checkpoint: Path) -> None:
         for posterior in (True, False)
     ]  # fmt: skip
     assert torch.equal(*runs)
+    assert backend.encode(images)[1] is None
+
+
+def test_settings_are_the_papers_with_and_without_its_noise(checkpoint: Path) -> None:
+    backend = Adm(checkpoint)
+    default = backend.settings(None, "default")
+    assert (default.t, default.layers, default.noise) == (41, (11,), None)
+    assert default == backend.settings("dense", "default")
+    assert isinstance(backend.settings("oriented", "default").reading, Oriented)
+    for reading in (None, "dense"):
+        assert backend.settings(reading, "paper") == DiftConfig.paper("adm")
+    with pytest.raises(InputError, match="reading is 'oriented' with the paper's settings"):
+        backend.settings("oriented", "paper")
 
 
 def test_found_by_name_file_and_folder(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

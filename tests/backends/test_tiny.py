@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dift_geo.backends.config import Dense, DiftConfig, Noise, Oriented, ReadingName
 from dift_geo.backends.loader import load_backend
 from dift_geo.backends.tap import run_until
-from dift_geo.backends.tiny import BLOCK, WEIGHTS, Tiny
-from dift_geo.detectors.sift import Sift
-from dift_geo.dift.config import DiftConfig
+from dift_geo.backends.tiny import BLOCK, WEIGHTS, Tiny, read_settings, write_settings
+from dift_geo.detectors.sift import RootSift, Sift
 from dift_geo.dift.describer import Dift
+from dift_geo.errors import InputError
 
 
 @pytest.fixture
@@ -73,7 +76,8 @@ def test_tap_gives_one_module_asked_twice_and_passes_errors_on() -> None:
 
 def test_encoding_is_standardised_luma_in_blocks(tiny, picture: np.ndarray) -> None:
     image = torch.from_numpy(picture[:64, :96]).permute(2, 0, 1)[None] / 255
-    x0 = tiny.encode(image)
+    x0, deviation = tiny.encode(image)
+    assert deviation is None
     assert x0.shape == (1, BLOCK * BLOCK, 16, 24)
     luma = picture[:64, :96] @ np.array([0.299, 0.587, 0.114]) / 255
     luma = (luma - luma.mean()) / luma.std(ddof=1)
@@ -85,7 +89,7 @@ def test_encoding_is_standardised_luma_in_blocks(tiny, picture: np.ndarray) -> N
         ]
         / 255
     )
-    torch.testing.assert_close(tiny.encode(grey), x0, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(tiny.encode(grey)[0], x0, atol=1e-4, rtol=1e-4)
 
 
 def test_light_and_contrast_do_not_matter_and_flat_images_stay_finite(
@@ -93,16 +97,16 @@ def test_light_and_contrast_do_not_matter_and_flat_images_stay_finite(
 ) -> None:
     image = torch.from_numpy(picture[:64, :64]).permute(2, 0, 1)[None] / 255
     torch.testing.assert_close(
-        tiny.encode(0.4 * image + 0.3), tiny.encode(image), atol=1e-2, rtol=1e-2
+        tiny.encode(0.4 * image + 0.3)[0], tiny.encode(image)[0], atol=1e-2, rtol=1e-2
     )
-    assert torch.equal(tiny.encode(torch.zeros(1, 3, 8, 8)), torch.zeros(1, 16, 2, 2))
+    assert torch.equal(tiny.encode(torch.zeros(1, 3, 8, 8))[0], torch.zeros(1, 16, 2, 2))
 
 
 def test_a_grey_image_shown_three_times_is_its_own_luma(tiny) -> None:
     grey = torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(
-        tiny.encode(grey.expand(-1, 3, -1, -1)),
-        tiny.encode(grey.repeat(1, 3, 1, 1)),
+        tiny.encode(grey.expand(-1, 3, -1, -1))[0],
+        tiny.encode(grey.repeat(1, 3, 1, 1))[0],
         atol=1e-5,
         rtol=1e-4,
     )
@@ -131,11 +135,29 @@ def test_schedule_falls_from_one(tiny) -> None:
 def test_recipe_follows_the_weights(tiny) -> None:
     assert tiny.recipe() == Tiny().recipe()
     random = Tiny(random_seed=3)
-    assert random.recipe() == {"name": "tiny", "weights": "random-3"}
-    assert random.projection_file("oriented") is None
+    assert random.recipe() == tiny.recipe() | {"weights": "random-3"}
+    assert random.projection("oriented", None) is None
     again = Tiny(random_seed=3)
     assert all(torch.equal(a, b) for a, b in zip(random.unet.parameters(), again.unet.parameters()))
-    assert tiny.projection_file("nonsense") is None
+    assert tiny.projection("dense", "rootsift") is None
+
+
+def test_recipe_differs_where_the_same_weights_are_used_otherwise(tiny, tmp_path: Path) -> None:
+    """Another noise schedule changes the features; the version that wrote the files does not."""
+    folder = tmp_path / "tiny"
+    shutil.copytree(WEIGHTS, folder)
+    assert Tiny(folder).recipe() == tiny.recipe()
+    for part in ("config.json", "scheduler_config.json"):
+        plain = json.loads((folder / part).read_text())
+        (folder / part).write_text(json.dumps(plain | {"_diffusers_version": "9.9"}))
+    assert Tiny(folder).recipe() == tiny.recipe()
+    file = folder / "scheduler_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"beta_schedule": "linear"}))
+    for seed in (None, 3):
+        changed, recipe = (
+            Tiny(where, random_seed=seed).recipe() for where in (folder, tiny.folder)
+        )
+        assert {key for key in recipe if recipe[key] != changed[key]} == {"config"}
 
 
 def test_random_weights_leave_the_global_random_state_alone() -> None:
@@ -160,11 +182,67 @@ def test_errors(tiny, x_t: torch.Tensor, tmp_path: Path) -> None:
         load_backend("large")
 
 
-def test_a_model_folder_loads_by_path(tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reading", [None, "dense", "oriented"])
+@pytest.mark.parametrize("own_settings", [True, False])
+def test_a_copy_by_another_name_gives_the_same_descriptors(
+    tiny, picture: np.ndarray, tmp_path: Path, reading: ReadingName | None, own_settings: bool
+) -> None:
+    """Bit for bit, by the folder's own files and by the shipped settings where it has none.
+
+    A backend was recognised by its name once, and a copy ran with the settings of another model.
+    """
+    shutil.copytree(WEIGHTS, tmp_path / "mine")
+    if not own_settings:
+        (tmp_path / "mine" / "settings.json").unlink()
+    copy = load_backend(tmp_path / "mine")
+    assert copy.name == "mine"
+    assert copy.recipe() == tiny.recipe() | {"name": "mine"}
+    for beside in (None, RootSift()):
+        found = [
+            Dift(backend, Sift(60), backend.settings(reading, "default"), beside=beside)
+            for backend in (copy, tiny)
+        ]
+        rows = [each.extract(picture, "a.png").descriptors for each in found]
+        assert len(rows[0]) == 60
+        np.testing.assert_array_equal(*rows)
+
+
+def test_a_folder_has_settings_of_its_own(tmp_path: Path) -> None:
     for file in WEIGHTS.iterdir():
         (tmp_path / file.name).symlink_to(file)
-    copy = load_backend(str(tmp_path))
-    assert copy.recipe()["weights"] == tiny.recipe()["weights"]
+    (tmp_path / "settings.json").unlink()
+    own: dict[ReadingName, DiftConfig] = {
+        "dense": DiftConfig(reading=Dense(network_wh=(64, 32)), layers=(0, 1), max_batch=7),
+        "oriented": DiftConfig(
+            reading=Oriented(extents=(1 / 3, 2.0), grid=4), t=7, noise=Noise(ensemble=3, seed=9)
+        ),
+    }
+    write_settings(tmp_path / "settings.json", own)
+    backend = Tiny(tmp_path)
+    assert backend.settings(None, "default") == own["dense"]  # the first
+    assert backend.settings("oriented", "default") == own["oriented"]
+    with pytest.raises(InputError, match=r"no paper settings for .*; use --mode default"):
+        backend.settings(None, "paper")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("words", "holds no settings .* write it by pipelines/train_tiny.py export"),
+        ("[]", "holds no settings"),
+        ("{}", "holds no settings .'default'."),
+        ('{"default": "dense"}', "has no reading 'dense', expected one of"),
+        ('{"default": "dense", "dense": 3}', "settings hold 3, expected a mapping of fields"),
+        ('{"default": "dense", "dense": {"time": 3}}', "settings of the dense reading cannot be"),
+        ('{"default": "dense", "dense": {"reading": {"grid": 2}}}', "cannot be used: .*grid"),
+        ('{"default": "dense", "dense": {"t": 1000}}', "t is 1000, expected 0 to 999"),
+    ],
+)
+def test_damaged_settings_are_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(InputError, match=message) as told:
+        read_settings(tmp_path / "settings.json")
+    assert "\n" not in str(told.value)
 
 
 def test_default_reading_finds_a_turned_picture_again(tiny, picture: np.ndarray) -> None:
@@ -183,8 +261,9 @@ def test_default_reading_finds_a_turned_picture_again(tiny, picture: np.ndarray)
     assert (error < 2).mean() > 0.8
 
 
-def test_defaults_per_backend() -> None:
-    assert DiftConfig.default("tiny").reading == "oriented"
-    assert DiftConfig.default("tiny", "dense").reading == "dense"
-    assert DiftConfig.default("other").reading == "dense"
-    assert DiftConfig.default("other", "oriented").reading == "oriented"
+def test_shipped_settings(tiny) -> None:
+    oriented = DiftConfig(
+        reading=Oriented(extents=(12.0, 16.0, 24.0), tilt=5 / 3, grid=2), t=100, layers=(-2,)
+    )
+    assert tiny.settings(None, "default") == tiny.settings("oriented", "default") == oriented
+    assert tiny.settings("dense", "default") == DiftConfig(t=100, layers=(1, 2))
