@@ -207,10 +207,8 @@ def _levels(state: dict[str, Tensor]) -> list[list[int]]:
         1 for key in state if re.fullmatch(r"output_blocks\.\d+\.[12]\.in_layers\.2\.weight", key)
     )
     per_level = (count - upsamplers - 1) // (upsamplers + 1)
-    return [
-        [1 + level * (per_level + 1) + i for i in range(per_level)]
-        for level in range(upsamplers + 1)
-    ]
+    starts = [1 + level * (per_level + 1) for level in range(upsamplers + 1)]
+    return [list(range(start, start + per_level)) for start in starts]
 
 
 def to_diffusers(state: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:

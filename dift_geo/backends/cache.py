@@ -56,8 +56,11 @@ def files_fingerprint(files: Sequence[Path]) -> str:
 
 def configs_fingerprint(*configs: Mapping[str, object]) -> str:
     """A short hash of configurations, without their private entries: versions and paths."""
-    public = [{k: v for k, v in config.items() if not k.startswith("_")} for config in configs]
-    return hashlib.sha256(json.dumps(public, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for config in configs:
+        public = {key: value for key, value in config.items() if not key.startswith("_")}
+        digest.update(json.dumps(public, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
 
 
 def write_cached(path: Path, data: bytes) -> None:

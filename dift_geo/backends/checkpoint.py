@@ -93,11 +93,9 @@ def open_checkpoint(
     unet_config = _config(source, "unet", "UNet2DConditionModel")
     vae_config = _config(source, "vae", "AutoencoderKL")
     _require_plain(source, unet_config, vae_config)
-    text_files = [
-        file
-        for part in _text_parts(unet_config)
-        for file in find_weights(source.folder / part, variants)
-    ]
+    text_files: list[Path] = []
+    for part in _text_parts(unet_config):
+        text_files += find_weights(source.folder / part, variants)
     return Checkpoint(
         source,
         unet_config,

@@ -89,7 +89,9 @@ class Tiny(Backend):
         torch.nn.Module.to(self.unet, self.device, self.dtype)
         self.name = self.folder.resolve().name
         self.multiple = BLOCK * 2 ** (len(self.unet.up_blocks) - 1)
-        self._config = configs_fingerprint(dict(unet.config), dict(scheduler.config))
+        # as written: what diffusers adds of its own differs between its versions
+        configs = (self.folder / file for file in ("config.json", "scheduler_config.json"))
+        self._config = configs_fingerprint(*(json.loads(file.read_bytes()) for file in configs))
 
     def recipe(self) -> dict[str, object]:
         """Name, fingerprints of weights and configurations, and the precision if not float32."""

@@ -21,7 +21,8 @@ def descriptor_pairs(n: int = 600, dim: int = 20, seed: int = 0) -> tuple[np.nda
         -3, 3, dim
     )
     nuisance = random.standard_normal((dim, dim)) * np.linspace(0.1, 2, dim)
-    return tuple(points + 0.3 * random.standard_normal((n, dim)) @ nuisance.T for _ in range(2))  # type: ignore[return-value]
+    first, second = (points + 0.3 * random.standard_normal((n, dim)) @ nuisance.T for _ in range(2))
+    return first, second
 
 
 def test_equals_the_generalised_eigenvectors() -> None:
