@@ -6,7 +6,7 @@ Glue of extraction, matching and geometry for a single pair; knows no files and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,13 @@ from dift_geo.matching.mutual_nn import match as match_descriptors
 from dift_geo.matching.options import MatchOptions
 from dift_geo.types import Features, Matches
 
-if TYPE_CHECKING:
-    from dift_geo.extractor import Extractor
+__all__ = ["ExtractsFeatures", "PairMatches", "match_features", "match_pair"]
 
-__all__ = ["PairMatches", "match_features", "match_pair"]
+
+class ExtractsFeatures(Protocol):
+    """Turns one photo into features: an `Extractor`, or a `Dift` that has a detector."""
+
+    def extract(self, image: NDArray[np.uint8], name: str | None = None) -> Features: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def match_features(
 def match_pair(
     image0: NDArray[np.uint8],
     image1: NDArray[np.uint8],
-    extractor: Extractor,
+    extractor: ExtractsFeatures,
     *,
     match: MatchOptions = MatchOptions(),
     estimator: Estimator = "kornia",
@@ -105,7 +108,7 @@ def match_pair(
 
     image0: (H, W, 3) uint8 RGB.
     image1: (H, W, 3) uint8 RGB, of any other size.
-    extractor: as `build_extractor` makes it.
+    extractor: as `build_extractor` makes it, or a `Dift` that has a detector.
     name0: of the first photo, which seeds noise where the extractor has any and finds keypoints
         that were made elsewhere; None stands for a checksum of the pixels.
     name1: of the second photo.

@@ -10,20 +10,27 @@ from dift_geo.geometry.homography import (
     transfer_error_px,
     warp_points,
 )
-from dift_geo.geometry.pose import pose_error
-from dift_geo.geometry.robust import Estimator, fit_kornia, fit_opencv, fit_poselib, fit_pycolmap
+from dift_geo.geometry.pose import (
+    epipolar_error_px,
+    pose_error,
+    relative_pose,
+    relative_pose_error_deg,
+    relative_pose_errors_deg,
+)
+from dift_geo.geometry.robust import ESTIMATORS, Estimator
 
 __all__ = [
+    "ESTIMATORS",
     "Estimator",
     "Homography",
     "auc",
     "corner_error_px",
+    "epipolar_error_px",
     "estimate_homography",
-    "fit_kornia",
-    "fit_opencv",
-    "fit_poselib",
-    "fit_pycolmap",
     "pose_error",
+    "relative_pose",
+    "relative_pose_error_deg",
+    "relative_pose_errors_deg",
     "transfer_error_px",
     "warp_points",
 ]

@@ -11,8 +11,10 @@ __all__ = ["auc"]
 def auc(errors: ArrayLike, thresholds: ArrayLike) -> list[float]:
     """Area under the recall curve up to each threshold, divided by it: numbers in [0, 1].
 
-    errors: (N,) where infinity is a failure. Trapezoid rule from (0, 0), as in SuperGlue's
-    `pose_auc`. No errors give 0.
+    Trapezoid rule from (0, 0), as in SuperGlue's `pose_auc`. No errors give 0.
+
+    errors: (N,), in any unit; infinity is a failure.
+    thresholds: one or several, in the unit of the errors.
     """
     errors = np.sort(np.asarray(errors, np.float64))
     limits = np.atleast_1d(np.asarray(thresholds, np.float64))

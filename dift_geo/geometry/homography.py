@@ -7,13 +7,12 @@ Works on pixel coordinates alone; knows neither descriptors nor files. A transfo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dift_geo.errors import InputError
-from dift_geo.geometry.robust import Estimator, fit_kornia, fit_opencv, fit_poselib, fit_pycolmap
+from dift_geo.geometry.robust import ESTIMATORS, Estimator, Search
 
 __all__ = [
     "Homography",
@@ -26,8 +25,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Homography:
-    """H_1_from_0: (3, 3) float64 with H[2, 2] = 1 where that is finite. inliers: (N,) bool over the
-    points given.
+    """A plane's map from image 0 to image 1.
+
+    H_1_from_0: (3, 3) float64 with H[2, 2] = 1 where that is finite.
+    inliers: (N,) bool over the points given.
     """
 
     H_1_from_0: NDArray[np.float64]
@@ -44,31 +45,35 @@ def estimate_homography(
     max_iterations: int = 2048,
     seed: int = 0,
 ) -> Homography | None:
-    """The homography that carries xy0 to xy1 (both (N, 2) pixels), or None when the points admit
-    none.
+    """The homography that carries xy0 to xy1, or None when the points admit none.
 
+    xy0: (N, 2) pixels of image 0.
+    xy1: (N, 2) pixels of image 1.
     estimator: `kornia` RANSAC with local optimisation (default), `magsac` and `ransac` (OpenCV
-    USAC_MAGSAC and RANSAC), `pycolmap` (LO-RANSAC), `poselib`, `lmeds` (OpenCV least median: needs
-    more than half inliers; the paper's choice for Stable Diffusion). Same seed, same answer.
+        USAC_MAGSAC and RANSAC), `pycolmap` (LO-RANSAC), `poselib`, `lmeds` (OpenCV least median:
+        needs more than half inliers; the paper's choice for Stable Diffusion).
+    max_error_px: inlier threshold, in pixels of image 1.
+    confidence: with which the estimator may stop early.
+    max_iterations: samples drawn at most.
+    seed: of the draws; the same seed gives the same answer.
+
     Identical correspondences count once in the estimate, and all of them get the inlier flag by the
-    same rule: forward transfer error at most `max_error_px`. Raises ValueError for wrong shapes or
+    same rule: forward transfer error at most `max_error_px`. Raises InputError for wrong shapes or
     an unknown estimator.
     """
     xy0, xy1 = np.asarray(xy0, np.float64), np.asarray(xy1, np.float64)
     if xy0.ndim != 2 or xy0.shape[1:] != (2,) or xy0.shape != xy1.shape:
         raise InputError(f"points have shapes {xy0.shape} and {xy1.shape}, expected twice (N, 2)")
-    if estimator not in get_args(Estimator):
-        raise InputError(
-            f"estimator is {estimator!r}, expected one of {', '.join(get_args(Estimator))}"
-        )
+    if estimator not in ESTIMATORS:
+        raise InputError(f"estimator is {estimator!r}, expected one of {', '.join(ESTIMATORS)}")
     # OpenCV fails on repeated points (opencv#25546)
     unique = np.unique(np.concatenate([xy0, xy1], 1), axis=0)
     if len(unique) < 4:
         return None
-    fit = {"kornia": fit_kornia, "pycolmap": fit_pycolmap, "poselib": fit_poselib}.get(
-        estimator, fit_opencv
+    search = Search(
+        max_error_px=max_error_px, confidence=confidence, max_iterations=max_iterations, seed=seed
     )
-    H = fit(unique[:, :2], unique[:, 2:], estimator, max_error_px, confidence, max_iterations, seed)
+    H = ESTIMATORS[estimator](unique[:, :2], unique[:, 2:], search)
     if H is None or not np.isfinite(H).all() or abs(np.linalg.det(H / np.abs(H).max())) < 1e-12:
         return None
     if abs(H[2, 2]) > 1e-12 * np.abs(H).max():
@@ -78,13 +83,13 @@ def estimate_homography(
 
 
 def warp_points(H_1_from_0: ArrayLike, xy0: ArrayLike) -> NDArray[np.float64]:
-    """Carry (N, 2) pixels by a (3, 3) homography: (N, 2) float64. Points on its horizon become
-    infinite.
+    """Carry (N, 2) pixels by a (3, 3) homography: (N, 2) float64.
+
+    Points on its horizon become infinite.
     """
     xy0 = np.asarray(xy0, np.float64).reshape(-1, 2)
-    projected = (
-        np.concatenate([xy0, np.ones((len(xy0), 1))], 1) @ np.asarray(H_1_from_0, np.float64).T
-    )
+    homogeneous = np.concatenate([xy0, np.ones((len(xy0), 1))], 1)
+    projected = homogeneous @ np.asarray(H_1_from_0, np.float64).T
     with np.errstate(divide="ignore", invalid="ignore"):
         xy1 = projected[:, :2] / projected[:, 2:]
     return np.where(np.isfinite(xy1), xy1, np.inf)
@@ -92,21 +97,19 @@ def warp_points(H_1_from_0: ArrayLike, xy0: ArrayLike) -> NDArray[np.float64]:
 
 def transfer_error_px(H_1_from_0: ArrayLike, xy0: ArrayLike, xy1: ArrayLike) -> NDArray[np.float64]:
     """Distance in image 1 between xy1 and the carried xy0: (N,) pixels, infinite on the horizon."""
+    seen = np.asarray(xy1, np.float64).reshape(-1, 2)
     with np.errstate(invalid="ignore"):
-        error = np.linalg.norm(
-            warp_points(H_1_from_0, xy0) - np.asarray(xy1, np.float64).reshape(-1, 2), axis=1
-        )
+        error = np.linalg.norm(warp_points(H_1_from_0, xy0) - seen, axis=1)
     return np.where(np.isnan(error), np.inf, error)
 
 
 def corner_error_px(
     H_estimated: ArrayLike | None, H_true: ArrayLike, size_wh: tuple[int, int]
 ) -> float:
-    """Mean distance between the four corners of image 0 carried by both homographies; infinite for
-    None.
+    """Mean distance between the corners of image 0 carried by both homographies.
 
-    Corners are the centres of the corner pixels, (0, 0) to (w - 1, h - 1): the protocol of CAPS and
-    DIFT (`eval_homography.py` of the DIFT release).
+    Infinite for None. Corners are the centres of the corner pixels, (0, 0) to (w - 1, h - 1): the
+    protocol of CAPS and DIFT (`eval_homography.py` of the DIFT release).
     """
     if H_estimated is None:
         return float("inf")
