@@ -1,56 +1,53 @@
-"""Features that other programs wrote: the DIFT release's files, keypoint lists, hloc's HDF5.
+"""Features that other programs wrote: the DIFT release's files and hloc's HDF5.
 
-Gives them as `Features` and `Keypoints` by image name. Knows nothing of scoring.
+Gives them as `Features` by image name. Knows nothing of scoring.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.detectors.contract import Describer
-from dift_geo.detectors.listed import read_keypoint_file
 from dift_geo.errors import InputError, MissingFileError, MissingNameError
 from dift_geo.images import EXTENSIONS, read_image
 from dift_geo.store.features import FeatureStore
 from dift_geo.types import Features, Keypoints
 
-__all__ = ["AtKeypoints", "ForeignFeatures", "read_npz_features", "squared_distance_rows"]
+__all__ = ["ForeignFeatures", "read_npz_features", "squared_distance_rows"]
 
 
 @dataclass(frozen=True)
 class ForeignFeatures:
-    """Features below `path` for the images below `images`, by image name (`v_wall/1.png`).
+    """Features of another program by image name (`v_wall/1.png`).
 
     path: a folder in the layout of the DIFT release and of D2-Net (`v_wall/1.ppm.dift_sd`, npz with
-    keypoints and descriptors; the image extension in the file name may differ from ours), or an
-    HDF5 file of hloc.
+        keypoints and descriptors; the image extension in the file name may differ from ours), or
+        an HDF5 file of hloc.
+    images: the folder of the images.
     """
 
     path: Path
     images: Path
 
-    def __getitem__(self, name: str) -> Features:
-        """Raises KeyError when there are none for this image, ValueError when the file is none of
-        the two layouts.
+    def __getitem__(self, name: str, /) -> Features:
+        """The features of an image.
+
+        Raises MissingNameError when there are none, InputError when the file has neither layout.
         """
         place = self.locate(name)
-        return (
-            self._store[place]
-            if isinstance(place, str)
-            else read_npz_features(place, image_size_wh(self.images / name))
-        )
+        if isinstance(place, str):
+            return self._store[place]
+        return read_npz_features(place, image_size_wh(self.images / name))
 
     def locate(self, name: str) -> Path | str:
-        """The npz file, or the group of the HDF5 file, that belongs to an image. Raises KeyError
-        when there is none.
+        """The npz file, or the group of the HDF5 file, that belongs to an image.
+
+        Raises MissingNameError when there is none.
         """
         image = PurePosixPath(name)
         if not self.path.is_dir():
@@ -62,13 +59,11 @@ class ForeignFeatures:
         beside = (self.path / image.parent).glob(f"{image.stem}.*")
         found = sorted(path for path in beside if path.suffix.lower() not in EXTENSIONS)
         if len(found) != 1:
-            what = (
-                "no file"
-                if not found
-                else f"{len(found)} files ({', '.join(path.name for path in found[:3])})"
-            )
+            names = ", ".join(path.name for path in found[:3])
+            what = f"{len(found)} files ({names})" if found else "no file"
             raise MissingNameError(
-                f"{what} {image.parent}/{image.stem}.* in {self.path}; expected one, like {image.name}.dift_sd"
+                f"{what} {image.parent}/{image.stem}.* in {self.path}; "
+                f"expected one, like {image.name}.dift_sd"
             )
         return found[0]
 
@@ -76,7 +71,8 @@ class ForeignFeatures:
     def _store(self) -> FeatureStore:
         if not self.path.is_file():
             raise MissingFileError(
-                f"no features at {self.path}; expected a folder of npz files or an HDF5 file of hloc"
+                f"no features at {self.path}; "
+                "expected a folder of npz files or an HDF5 file of hloc"
             )
         return FeatureStore(self.path)
 
@@ -96,7 +92,9 @@ def read_npz_features(path: str | Path, size_wh: tuple[int, int]) -> Features:
     D2-Net write.
 
     Repeated keypoints count once and come sorted, as in the DIFT evaluation. Descriptors are left
-    as they are.
+    as they are. Raises InputError for another file.
+
+    size_wh: of the image.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -107,48 +105,12 @@ def read_npz_features(path: str | Path, size_wh: tuple[int, int]) -> Features:
     xy = xy.reshape(len(xy), -1)[:, :2] if len(xy) else np.zeros((0, 2))
     if len(descriptors) != len(xy) or descriptors.ndim != 2:
         raise InputError(
-            f"{path} holds {len(xy)} keypoints and descriptors of shape {descriptors.shape}, expected (N, D) for N keypoints"
+            f"{path} holds {len(xy)} keypoints and descriptors of shape {descriptors.shape}, "
+            "expected (N, D) for N keypoints"
         )
     xy, first = np.unique(xy.astype(np.float32), return_index=True, axis=0)
     weights = scores[first] if len(scores) == len(descriptors) else np.ones(len(first))
     return Features(Keypoints(xy, weights.astype(np.float32), size_wh), descriptors[first])
-
-
-@dataclass(frozen=True)
-class AtKeypoints:
-    """Describes at keypoints read from files `SEQUENCE-INDEX.kp` in `folder`: the DIFT release's
-    way of using SuperPoint.
-
-    They are pixels of the original image, in its frame.
-    """
-
-    describers: Sequence[Describer]
-    folder: Path
-
-    def extract_resized(
-        self, image: NDArray[np.uint8], name: str, original_wh: tuple[int, int]
-    ) -> Features:
-        """Features in the frame of `image`, (H, W, 3) uint8 RGB, whose original had the size
-        `original_wh`.
-        """
-        file = PurePosixPath(name)
-        xy = np.unique(
-            read_keypoint_file(self.folder / f"{file.parent.as_posix()}-{file.stem}.kp"), axis=0
-        )
-        h, w = image.shape[:2]
-        keypoints = Keypoints(xy, np.ones(len(xy), np.float32), original_wh).resized_to((w, h))
-        parts = [describer.describe(image, keypoints, name) for describer in self.describers]
-        return Features(keypoints, np.concatenate(parts, 1) / np.float32(np.sqrt(len(parts))))
-
-    def extract(self, image: NDArray[np.uint8], name: str) -> Features:
-        """The same for an image at its original size."""
-        return self.extract_resized(image, name, (image.shape[1], image.shape[0]))
-
-    def recipe(self) -> dict[str, Any]:
-        return {
-            "keypoint files": str(self.folder),
-            "descriptors": [describer.recipe() for describer in self.describers],
-        }
 
 
 def squared_distance_rows(descriptors0: NDArray, descriptors1: NDArray) -> tuple[NDArray, NDArray]:

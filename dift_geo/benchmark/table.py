@@ -1,8 +1,8 @@
-"""From the scores of pairs to numbers with intervals.
+"""From the rows of a benchmark to numbers with intervals.
 
-Averages count every pair once. Intervals come from resampling whole sequences, because the five
-pairs of a sequence share an image and a scene and are no independent evidence. Knows no protocol
-beyond its thresholds and no files.
+Averages count every row once. Intervals come from resampling whole groups, because the rows of a
+group (the five pairs of a sequence, the pairs of a scene) share images and are no independent
+evidence. Knows rows and the definitions of numbers, and no benchmark.
 """
 
 from __future__ import annotations
@@ -14,143 +14,122 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.benchmark.homography.protocols import THRESHOLDS_PX
-from dift_geo.benchmark.homography.score import PairScore
-from dift_geo.geometry.curves import auc
+from dift_geo.benchmark.measures import Average, Columns, Measure, RowMean
+from dift_geo.benchmark.task import Row
+from dift_geo.errors import InputError
 
-__all__ = ["Bootstrap", "ScoreTable"]
+__all__ = ["Bootstrap", "Interval", "Samples", "ScoreTable", "check_draws"]
 
 Interval = list[float]  # low, high
+Samples = dict[str, NDArray[np.float64]]  # name of a number -> (B,), one per resample
+LEAST_GROUPS = 2  # one alone gives no interval
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """The scores of one method as columns, a row per pair. auc_px: thresholds of the protocol."""
+    """The rows of one method, and the numbers that are made of them.
 
-    rows: tuple[PairScore, ...]
-    auc_px: tuple[int, ...]
+    rows: one per item.
+    measures: name -> definition, in the order of the results.
+    """
+
+    rows: tuple[Row, ...]
+    measures: Mapping[str, Measure]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def sequences(self) -> list[str]:
-        return list(dict.fromkeys(row.sequence for row in self.rows))
+    def groups(self) -> list[str]:
+        """The names of the groups that have a row, in the order of the rows."""
+        return list(dict.fromkeys(row.group for row in self.rows))
 
-    def only(self, sequences: Sequence[str]) -> ScoreTable:
-        """The rows of these sequences."""
-        wanted = set(sequences)
-        return ScoreTable(tuple(row for row in self.rows if row.sequence in wanted), self.auc_px)
+    def only(self, groups: Sequence[str]) -> ScoreTable:
+        """The rows of these groups."""
+        wanted = set(groups)
+        return ScoreTable(tuple(row for row in self.rows if row.group in wanted), self.measures)
 
-    def columns(self) -> dict[str, NDArray[np.float64]]:
-        """Everything that is averaged over pairs: name -> (P,)."""
-        corner = self.corner_px
-        matches = np.array([row.matches for row in self.rows], np.float64)
-        correct = np.array([row.correct for row in self.rows], np.float64).reshape(
-            -1, len(THRESHOLDS_PX)
+    @cached_property
+    def columns(self) -> Columns:
+        """The values of the rows by column."""
+        names = self.rows[0].values if self.rows else ()
+        return Columns(
+            {name: np.array([row.values[name] for row in self.rows], np.float64) for name in names},
+            np.array([row.kind for row in self.rows], np.str_),
         )
-        found: dict[str, NDArray[np.float64]] = {}
-        for limit in THRESHOLDS_PX:
-            found[f"acc@{limit}"] = (corner <= limit).astype(np.float64)
-        for i, limit in enumerate(THRESHOLDS_PX):
-            found[f"mma@{limit}"] = correct[:, i] / np.maximum(matches, 1)
-        for i, limit in enumerate(THRESHOLDS_PX):
-            found[f"correct@{limit}"] = correct[:, i]
-        found["matches"] = matches
-        found["inliers"] = np.array([row.inliers for row in self.rows], np.float64)
-        found["failed"] = (~np.isfinite(corner)).astype(np.float64)
-        if self.has_extras:
-            precision = np.array([row.precision for row in self.rows])
-            found["prec@1"], found["prec@3"] = precision.T
-        return found
 
-    @property
-    def has_extras(self) -> bool:
-        """Whether the pairs carry glue-factory's own measures."""
-        return bool(self.rows) and not np.isnan(self.rows[0].precision[0])
-
-    @cached_property
-    def corner_px(self) -> NDArray[np.float64]:
-        """Corner error of every pair, infinite for failures: (P,)."""
-        return np.array([row.corner_px for row in self.rows], np.float64)
-
-    @cached_property
-    def dlt_corner_px(self) -> NDArray[np.float64]:
-        """The same for the direct linear transform; NaN where the protocol has none."""
-        return np.array([row.dlt_corner_px for row in self.rows], np.float64)
-
-    def areas(self) -> dict[str, float]:
-        """Areas under the accuracy curve: `auc@T`, their mean `maa`, and with extras `auc_dlt@T`."""
-        found = dict(zip((f"auc@{t}" for t in self.auc_px), auc(self.corner_px, self.auc_px)))
-        found["maa"] = float(np.mean(list(found.values())))
-        if self.has_extras:
-            found |= dict(
-                zip((f"auc_dlt@{t}" for t in self.auc_px), auc(self.dlt_corner_px, self.auc_px))
-            )
-        return found
+    def per_row(self) -> dict[str, NDArray[np.float64]]:
+        """The numbers that are means over rows: name -> (P,), the number of each row."""
+        return {
+            name: measure.per_row(self.columns)
+            for name, measure in self.measures.items()
+            if isinstance(measure, RowMean)
+        }
 
     def summary(self) -> dict[str, float]:
-        """Every number of this table: shares in [0, 1], counts as means per pair. No pairs give an
-        empty dict.
-        """
+        """Every number: shares in [0, 1], counts as means per row; no rows give an empty dict."""
         if not self.rows:
             return {}
-        means = {name: float(column.mean()) for name, column in self.columns().items()}
-        return {**means, **self.areas(), "pairs": float(len(self))}
+        found: dict[str, float] = {}
+        for name, measure in self.measures.items():
+            if isinstance(measure, RowMean):
+                found[name] = float(measure.per_row(self.columns).mean())
+            elif isinstance(measure, Average):
+                found[name] = float(np.mean([found[other] for other in measure.of]))
+            else:
+                found[name] = measure.value(self.columns)
+        return found
 
 
 class Bootstrap:
-    """Resamples of the sequences, the same for every method, so that differences between methods
-    are paired.
+    """Resamples of the groups, the same for every method, so that differences are paired.
 
-    draws: number of resamples. Percentile intervals at 95 %. One sequence gives no interval.
+    groups: names of what is resampled.
+    draws: number of resamples. Intervals are 95 % percentiles; a single group gives none.
+    seed: of the resampling.
     """
 
-    def __init__(self, sequences: Sequence[str], draws: int = 1000, seed: int = 0) -> None:
-        self.sequences = list(sequences)
-        picks = np.random.default_rng(seed).integers(
-            0, len(self.sequences), (draws, len(self.sequences))
-        )
+    def __init__(self, groups: Sequence[str], draws: int = 1000, seed: int = 0) -> None:
+        check_draws(draws)
+        self.groups = list(groups)
+        count = len(self.groups)
+        picks = np.random.default_rng(seed).integers(0, count, (draws, count))
         # (B, S)
-        self.weights = np.stack(
-            [np.bincount(pick, minlength=len(self.sequences)) for pick in picks]
-        )
+        self.weights = np.stack([np.bincount(pick, minlength=count) for pick in picks])
 
-    def samples(self, table: ScoreTable) -> dict[str, NDArray[np.float64]]:
-        """Every number of `table.summary()` (but the count of pairs) on every resample: name ->
-        (B,).
-        """
-        place = {name: i for i, name in enumerate(self.sequences)}
-        sequence = np.array([place[row.sequence] for row in table.rows])  # (P,)
-        columns = table.columns()
-        values = np.stack(list(columns.values()), 1)  # (P, K)
-        sums = np.zeros((len(place), values.shape[1]))
-        np.add.at(sums, sequence, values)
-        counts = np.bincount(sequence, minlength=len(place))
+    def samples(self, table: ScoreTable) -> Samples:
+        """Every number of `table.summary()` on every resample."""
+        place = {name: i for i, name in enumerate(self.groups)}
+        group = np.array([place[row.group] for row in table.rows])  # (P,)
+        found = self._means(table.per_row(), group)
+        counts = self.weights[:, group]  # (B, P)
+        for name, measure in table.measures.items():
+            if isinstance(measure, Average):
+                found[name] = np.mean([found[other] for other in measure.of], axis=0)
+            elif not isinstance(measure, RowMean):
+                found[name] = measure.resampled(table.columns, counts)
+        return {name: found[name] for name in table.measures}
+
+    def _means(self, per_row: Mapping[str, NDArray[np.float64]], group: NDArray) -> Samples:
+        if not per_row:
+            return {}
+        values = np.stack(list(per_row.values()), 1)  # (P, K)
+        sums = np.zeros((len(self.groups), values.shape[1]))
+        np.add.at(sums, group, values)
+        counts = np.bincount(group, minlength=len(self.groups))
         means = (self.weights @ sums) / np.maximum(self.weights @ counts, 1)[:, None]
-        found = dict(zip(columns, means.T))
-        per_pair = self.weights[:, sequence]  # (B, P)
-        areas = {f"auc@{t}": resampled_auc(table.corner_px, t, per_pair) for t in table.auc_px}
-        areas["maa"] = np.mean(list(areas.values()), axis=0)
-        if table.has_extras:
-            areas |= {
-                f"auc_dlt@{t}": resampled_auc(table.dlt_corner_px, t, per_pair)
-                for t in table.auc_px
-            }
-        return {**found, **areas}
+        return dict(zip(per_row, means.T))
 
-    def intervals(self, samples: Mapping[str, NDArray[np.float64]]) -> dict[str, Interval | None]:
-        """95 % interval of each number, or None where there is one sequence only."""
-        if len(self.sequences) < 2:
+    def intervals(self, samples: Mapping[str, NDArray]) -> dict[str, Interval | None]:
+        """95 % interval of each number, or None where there is one group only."""
+        if len(self.groups) < LEAST_GROUPS:
             return dict.fromkeys(samples)
         return {
             name: np.percentile(values, [2.5, 97.5]).tolist() for name, values in samples.items()
         }
 
     def differences(
-        self,
-        samples: Mapping[str, NDArray[np.float64]],
-        reference: Mapping[str, NDArray[np.float64]],
+        self, samples: Mapping[str, NDArray], reference: Mapping[str, NDArray]
     ) -> dict[str, Interval | None]:
         """Interval of `samples - reference`, resample by resample."""
         return self.intervals(
@@ -158,18 +137,7 @@ class Bootstrap:
         )
 
 
-def resampled_auc(
-    errors: NDArray[np.float64], limit: float, weights: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """`geometry.auc` up to one limit for many resamples at once: (B,).
-
-    errors: (P,). weights: (B, P), how often each resample holds each error. The trapezoids of the
-    accuracy curve add up to the area under its steps, the mean of limit - error over errors below
-    it, plus half a step's height times the last such error: the first trapezoid at each error is
-    half a step taller than the stair below it, and their widths telescope.
-    """
-    below = np.flatnonzero(errors < limit)
-    counts = np.maximum(weights.sum(1), 1)
-    drawn = weights[:, below] > 0  # (B, Q)
-    last = np.where(drawn, errors[below], 0).max(1, initial=0)
-    return (weights[:, below] @ (limit - errors[below]) + last / 2) / counts / limit
+def check_draws(draws: int) -> None:
+    """Raise InputError where so many resamples give no interval."""
+    if draws < 1:
+        raise InputError(f"the number of resamples is {draws}, expected at least 1")

@@ -1,236 +1,277 @@
-"""`dift-geo evaluate`."""
+"""`dift-geo evaluate`: methods on a benchmark, tables with intervals out."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from dift_geo.cli.flags import SKIPPED_SOME, add_extractor_flags, add_match_flags, command
+from dift_geo.cli.flags import (
+    SKIPPED_SOME,
+    add_extractor_flags,
+    add_match_flags,
+    command,
+    take_extractor_options,
+    take_match_options,
+)
 from dift_geo.errors import InputError
+
+if TYPE_CHECKING:
+    from dift_geo.benchmark.methods import AnyMethod, Metric
+    from dift_geo.cli.flags import Commands
+    from dift_geo.extractor import ExtractorOptions
+    from dift_geo.geometry.robust import Estimator
+    from dift_geo.matching.options import MatchOptions
+    from dift_geo.types import Features
 
 __all__ = ["add_evaluate"]
 
 
-# evaluate
-
-
-def add_evaluate(commands: Any) -> None:
+def add_evaluate(commands: Commands) -> None:
+    """Register the command."""
     from dift_geo.benchmark.homography.protocols import PROTOCOLS
-    from dift_geo.geometry.robust import Estimator
 
     parser = command(
         commands,
         "evaluate",
         _evaluate,
         "HPatches-layout folders -> tables, JSON, pictures",
-        "dift-geo evaluate hpatches/ out/ --protocol gluefactory --method tiny --method rootsift:descriptor=rootsift",
+        "dift-geo evaluate hpatches/ out/ --protocol gluefactory "
+        "--method tiny --method rootsift:descriptor=rootsift",
     )
     parser.add_argument(
-        "dataset",
-        type=Path,
-        nargs="?",
-        help="folder of sequences: images 1 to 6 and H_1_2 to H_1_6",
+        "dataset", type=Path, help="folder of sequences: images 1 to 6 and H_1_2 to H_1_6"
     )
     parser.add_argument(
-        "out",
-        type=Path,
-        nargs="?",
-        help="gets results.json, results.md, pairs.csv, pictures/, cache/",
+        "out", type=Path, help="gets results.json, results.md, pairs.csv, pictures/, cache/"
     )
     parser.add_argument(
         "--protocol", choices=tuple(PROTOCOLS), default="dift", help="whose definitions"
     )
-    add_extractor_flags(parser)
-    parser.set_defaults(size=None, max_keypoints=None, command_line="")
+    add_extractor_flags(parser, size=None, max_keypoints=None)
     add_match_flags(parser)
-    rows = parser.add_argument_group(
-        "rows of the tables (default: one method, from the flags above)"
-    )
-    rows.add_argument(
+    _add_rows(parser.add_argument_group("rows of the tables", "default: one, of the flags above"))
+    _add_scoring(parser.add_argument_group("scoring"))
+    for flag, now in (("--compare", "compare OUT OUT"), ("--download", "download DATASET")):
+        parser.add_argument(flag, nargs="*", action=_Moved, const=now, help=argparse.SUPPRESS)
+    parser.set_defaults(command_line="")
+
+
+class _Moved(argparse.Action):
+    """A flag of 0.1 that is a command of its own now."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        parser.error(f"{option_string} is a command of its own: dift-geo {self.const}")
+
+
+def _add_rows(group: argparse._ArgumentGroup) -> None:
+    from dift_geo.benchmark.methods import Metric
+
+    group.add_argument(
         "--method",
         action="append",
         default=[],
         metavar="NAME[:FLAG=VALUE,...]",
-        help="flags above, but for one",
+        help="one with the flags above, but for those named",
     )
-    rows.add_argument(
+    group.add_argument(
         "--features",
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="DIFT's npz files or hloc's HDF5",
+        help="of another program: DIFT's npz files or hloc's HDF5",
     )
-    rows.add_argument(
+    group.add_argument(
         "--matches",
         action="append",
         default=[],
         metavar="NAME=FILE",
         help="hloc's, for features of that NAME",
     )
-    rows.add_argument(
-        "--metric", choices=("cosine", "l2"), default="cosine", help="to match foreign features by"
+    group.add_argument(
+        "--metric", choices=get_args(Metric), default="cosine", help="to match such features by"
     )
-    rows.add_argument(
+    group.add_argument(
         "--keypoints",
         type=Path,
         metavar="DIR",
-        help="describe at SEQUENCE-K.kp files, detect nothing",
+        help="as --detector listed:DIR, SEQUENCE-K.kp files",
     )
-    rows.add_argument(
+    group.add_argument(
         "--cached",
         action="store_true",
         help="score the stores of the last run into OUT again, load no network",
     )
-    scoring = parser.add_argument_group("scoring")
-    scoring.add_argument("--estimator", choices=get_args(Estimator), help="default: the protocol's")
-    scoring.add_argument(
+
+
+def _add_scoring(group: argparse._ArgumentGroup) -> None:
+    from dift_geo.geometry.robust import Estimator
+
+    group.add_argument("--estimator", choices=get_args(Estimator), help="default: the protocol's")
+    group.add_argument(
         "--max-error",
         type=_pixels_or_best,
         metavar="PX",
-        help="inlier threshold, or best of 0.5 to 3",
+        help="inlier threshold, or `best` of 0.5 to 3 for each method; default: the protocol's",
     )
-    scoring.add_argument(
+    group.add_argument(
         "--sequences", nargs="+", metavar="NAME", help="only these; patterns like 'v_*' work"
     )
-    scoring.add_argument(
+    group.add_argument(
         "--include-large",
         action="store_true",
         help="also the eight sequences that protocols leave out",
     )
-    scoring.add_argument(
+    group.add_argument(
         "--group",
         action="append",
         default=[],
         metavar="NAME=SEQ,SEQ",
         help="a table for these sequences",
     )
-    scoring.add_argument(
+    group.add_argument(
         "--bootstrap", type=int, default=1000, metavar="N", help="resamples behind the intervals"
     )
-    scoring.add_argument(
+    group.add_argument(
         "--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method"
     )
-    scoring.add_argument(
-        "--cache", type=Path, metavar="DIR", help="feature and match stores; default OUT/cache"
-    )
-    scoring.add_argument(
-        "--compare",
-        nargs="+",
-        type=Path,
-        metavar="OUT",
-        help="finished runs side by side, nothing else",
-    )
-    scoring.add_argument(
-        "--download", nargs="?", const="", metavar="URL", help="fetch HPatches into DATASET first"
-    )
-    scoring.add_argument(
-        "--sha256", metavar="HEX", help="checksum of the download, if the server names none"
+    group.add_argument(
+        "--cache", type=Path, metavar="DIR", help="feature and match stores; default: OUT/cache"
     )
 
 
-def _pixels_or_best(text: str) -> Any:
-    return text if text == "best" else float(text)
+def _pixels_or_best(text: str) -> float | Literal["best"]:
+    return "best" if text == "best" else float(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """What the flags ask for as rows of the tables, in the user's words."""
+
+    method: Sequence[str]
+    features: Sequence[str]
+    matches: Sequence[str]
+    metric: Metric
+    cached: bool
+
+    def methods(
+        self, out: Path, extractor: ExtractorOptions, matching: MatchOptions
+    ) -> list[AnyMethod[Features]]:
+        """The methods. out: of an earlier run, where its stores are wanted."""
+        from dift_geo.benchmark.methods import method_from_words, stored_methods
+
+        found: list[AnyMethod[Features]] = []
+        if self.cached:
+            found += stored_methods(out)
+        elif self.method or not self.features:
+            words = self.method or [_name_of(extractor)]
+            found += [method_from_words(word, extractor, matching) for word in words]
+        return [*found, *self._foreign(matching)]
+
+    def _foreign(self, matching: MatchOptions) -> list[AnyMethod[Features]]:
+        from dift_geo.benchmark.methods import ForeignMethod
+
+        files = _named(self.matches)
+        found: list[AnyMethod[Features]] = []
+        for name, path in _named(self.features).items():
+            matches = Path(files.pop(name)) if name in files else None
+            found.append(ForeignMethod(name, Path(path), matches, self.metric, matching.ratio))
+        if files:
+            raise InputError(f"--matches names {', '.join(files)}, which no --features names")
+        return found
 
 
 def _evaluate(
-    dataset: Path | None, out: Path | None, compare: list[Path] | None, download: str | None, sha256: str | None,
-    **options: Any,
-) -> int:  # fmt: skip
-    if compare:
-        return _compare(compare, dataset)
-    if dataset is None or (out is None and download is None):
-        raise InputError("evaluate needs DATASET and OUT (or --compare OUT OUT)")
-    if download is not None:
-        from dift_geo.benchmark.homography.download import (
-            HPATCHES_URL,
-            download_hpatches,
-            missing_files,
-        )
+    dataset: Path,
+    out: Path,
+    protocol: str,
+    estimator: Estimator | None,
+    max_error: float | Literal["best"] | None,
+    sequences: list[str] | None,
+    include_large: bool,
+    method: list[str],
+    features: list[str],
+    matches: list[str],
+    metric: Metric,
+    cached: bool,
+    group: list[str],
+    bootstrap: int,
+    pictures: int,
+    cache: Path | None,
+    command_line: str,
+    **flags: object,
+) -> int:
+    from dift_geo.benchmark.loop import evaluate_task
+    from dift_geo.benchmark.run import open_task
+    from dift_geo.benchmark.table import check_draws
 
-        large = options["include_large"]
-        print(
-            download_hpatches(
-                dataset, url=download or HPATCHES_URL, sha256=sha256, include_large=large
-            )
-        )
-        missing = missing_files(dataset, large)
-        if missing:
-            print(f"{len(missing)} sequences are incomplete:")
-        for sequence, gone in missing.items():
-            print(f"  {sequence}: {'all' if len(gone) == 11 else ', '.join(gone)}")
-    return 0 if out is None else _evaluate_methods(dataset, out, **options)
-
-
-def _evaluate_methods(
-    dataset: Path, out: Path, protocol: str, method: list[str], features: list[str], matches: list[str], metric: Any,
-    keypoints: Path | None, cached: bool, estimator: Any, max_error: Any, sequences: list[str] | None,
-    include_large: bool, group: list[str], bootstrap: int, pictures: int, cache: Path | None,
-    command_line: str, **flags: Any,
-) -> int:  # fmt: skip
-    from dift_geo.backends.device import pick_device
-    from dift_geo.benchmark.homography.data import read_benchmark
-    from dift_geo.benchmark.homography.protocols import protocol_named
-    from dift_geo.benchmark.methods import (
-        AnyMethod,
-        ForeignMethod,
-        method_from_words,
-        stored_methods,
+    check_draws(bootstrap)
+    rows = _Rows(method=method, features=features, matches=matches, metric=metric, cached=cached)
+    groups = {name: members.split(",") for name, members in _named(group).items()}
+    extractor, matching = _options(protocol, flags)
+    task = open_task(
+        dataset,
+        protocol,
+        estimator=estimator,
+        max_error_px=max_error,
+        sequences=sequences,
+        include_large=include_large,
+        seed=extractor.seed,
     )
-    from dift_geo.benchmark.run import evaluate
-
-    chosen = protocol_named(protocol).with_estimator(estimator, max_error)
-    benchmark = read_benchmark(dataset, sequences=sequences, include_large=include_large)
-    flags["max_keypoints"] = flags["max_keypoints"] or chosen.max_keypoints
-    flags["device"] = str(pick_device(flags["device"]))
-    given = dict(_named(text) for text in matches)
-    rows: list[AnyMethod] = []
-    if cached:
-        rows += stored_methods(out)
-    elif method or not features:
-        rows += [
-            method_from_words(words, flags, keypoints) for words in method or [_name_of(flags)]
-        ]
-    for name, path in (_named(text) for text in features):
-        file = given.pop(name, None)
-        rows.append(
-            ForeignMethod(
-                name, Path(path), None if file is None else Path(file), metric, flags["ratio"]
-            )
-        )
-    if given:
-        raise InputError(f"--matches names {', '.join(given)}, which no --features names")
-    groups = {name: value.split(",") for name, value in (_named(text) for text in group)}
-    report = evaluate(
-        benchmark, out, rows, chosen, cache=cache, groups=groups, seed=flags["seed"], draws=bootstrap, pictures=pictures,
-        device=flags["device"], command=command_line,
-    )  # fmt: skip
-    print(report.markdown())
-    for problem in report.results["problems"]:
+    found = evaluate_task(
+        task,
+        out,
+        rows.methods(out, extractor, matching),
+        cache=cache,
+        groups=groups,
+        draws=bootstrap,
+        pictures=pictures,
+        device=extractor.device,
+        command=command_line,
+    )
+    print(found.markdown())
+    for problem in found.results["problems"]:
         print(f"dift-geo: left out: {problem}", file=sys.stderr)
-    return SKIPPED_SOME if report.results["problems"] else 0
+    return SKIPPED_SOME if found.results["problems"] else 0
 
 
-def _named(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not name or not sign or not value:
-        raise InputError(f"got {text!r}, expected NAME=VALUE")
-    return name, value
+def _options(protocol: str, flags: dict[str, object]) -> tuple[ExtractorOptions, MatchOptions]:
+    """What holds for every method that says nothing else."""
+    from dift_geo.backends.device import pick_device
+    from dift_geo.benchmark.homography.protocols import protocol_named
+
+    keypoints = flags.pop("keypoints")
+    if keypoints is not None:
+        flags["detector"] = f"listed:{keypoints}"
+    flags["max_keypoints"] = flags["max_keypoints"] or protocol_named(protocol).max_keypoints
+    matching = take_match_options(flags)
+    extractor = take_extractor_options(flags)
+    return replace(extractor, device=str(pick_device(extractor.device))), matching
 
 
-def _name_of(flags: dict[str, Any]) -> str:
+def _named(texts: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE` words by name."""
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise InputError(f"got {text!r}, expected NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _name_of(extractor: ExtractorOptions) -> str:
     """What to call the one method that the flags describe: tiny, tiny-dense, rootsift,
     tiny+rootsift.
     """
-    backend = Path(flags["backend"]).name + (f"-{flags['reading']}" if flags["reading"] else "")
-    return str(flags["descriptor"]).replace("dift", backend)
-
-
-def _compare(outs: list[Path], to: Path | None) -> int:
-    from dift_geo.report.markdown import compare_runs
-
-    report = compare_runs(outs)
-    if to is not None:
-        report.save(to)
-    print(report.markdown())
-    return 0
+    reading = f"-{extractor.reading}" if extractor.reading else ""
+    return extractor.descriptor.replace("dift", Path(extractor.backend).name + reading)

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_matches"]
+__all__ = ["draw_matches", "spread"]
+
+INLIER, OUTLIER, UNKNOWN = (60, 220, 90), (230, 60, 50), (255, 210, 0)  # RGB
 
 
 def draw_matches(
@@ -17,28 +19,36 @@ def draw_matches(
     inliers: NDArray[np.bool_] | None = None,
     limit: int = 300,
 ) -> NDArray[np.uint8]:
-    """Both (H, W, 3) RGB images side by side, a line per match: inliers green over outliers red,
-    yellow where unknown.
+    """Both (H, W, 3) RGB images side by side with a line per match, as one (H, W, 3) RGB image.
 
-    At most `limit` matches are drawn, evenly picked, so that the picture stays readable.
+    xy0, xy1: (M, 2) pixels of image 0 and image 1.
+    inliers: (M,) bool, drawn green over the red rest; None draws all yellow.
+    limit: at most so many matches, evenly picked, so that the picture stays readable.
     """
     (h0, w0), (h1, w1) = image0.shape[:2], image1.shape[:2]
     canvas = np.zeros((max(h0, h1), w0 + w1, 3), np.uint8)
     canvas[:h0, :w0], canvas[:h1, w0:] = image0, image1
-    order = (
-        np.unique(np.linspace(0, len(xy0) - 1, min(limit, len(xy0))).astype(int))
-        if len(xy0)
-        else np.zeros(0, int)
-    )
-    known = inliers is not None
+    thickness = max(1, round(max(canvas.shape) / 1500))
+    order = spread(len(xy0), limit)
+    colours = [UNKNOWN] * len(xy0)
     if inliers is not None:
         order = order[np.argsort(inliers[order], kind="stable")]  # inliers last: on top
-    thickness = max(1, round(max(canvas.shape) / 1500))
+        colours = [INLIER if inlier else OUTLIER for inlier in inliers]
     for i in order:
-        colour = (255, 210, 0) if not known else (60, 220, 90) if inliers[i] else (230, 60, 50)  # type: ignore[index]
-        start = tuple(int(v) for v in np.round(xy0[i]))
-        end = tuple(int(v) for v in np.round(xy1[i] + (w0, 0)))
-        cv2.line(canvas, start, end, colour, thickness, cv2.LINE_AA)
-        for point in (start, end):
-            cv2.circle(canvas, point, 2 * thickness, colour, -1, cv2.LINE_AA)
+        ends = [_pixel(xy0[i]), _pixel(xy1[i] + (w0, 0))]
+        cv2.line(canvas, ends[0], ends[1], colours[i], thickness, cv2.LINE_AA)
+        for end in ends:
+            cv2.circle(canvas, end, 2 * thickness, colours[i], -1, cv2.LINE_AA)
     return canvas
+
+
+def spread(count: int, limit: int | None) -> NDArray[np.int64]:
+    """Indices of at most `limit` of `count` things, evenly spread; None takes all."""
+    if limit is None or count <= limit:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, max(limit, 0)).astype(np.int64))
+
+
+def _pixel(xy: NDArray) -> tuple[int, int]:
+    x, y = np.round(xy)
+    return int(x), int(y)

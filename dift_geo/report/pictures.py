@@ -1,89 +1,99 @@
-"""Pictures of a benchmark run: curves over thresholds, bars per sequence, the best and worst pairs
-of each method.
+"""Pictures of a benchmark run: curves over limits, bars per group, the best and the worst items of
+each method.
 
-Draws what scoring found; decides nothing.
+Draws the plain data of results.json, and rows through the function it is given; decides nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from dift_geo.benchmark.homography.protocols import THRESHOLDS_PX
-from dift_geo.benchmark.homography.score import PairScore
-from dift_geo.report.markdown import Report
 from dift_geo.report.plots import plot_bars, plot_curves
 
-__all__ = ["best_and_worst", "save_figure", "save_pictures"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["best_and_worst", "new_figure", "save_figure", "save_pictures", "save_rows"]
+
+T = TypeVar("T")
+Data = Mapping[str, Any]  # as JSON holds it
 
 
-def save_pictures(report: Report, out: Path) -> None:
-    """Write mma.png, accuracy.png (a panel per group) and sequences.png into `out`."""
-    out.mkdir(parents=True, exist_ok=True)
-    groups = list(report.groups)
-    for file, metric, label in (
-        ("mma.png", "mma", "share of matches within it"),
-        ("accuracy.png", "acc", "share of pairs within it"),
-    ):
-        figure = new_figure(4 * len(groups), 3.6)
-        for i, group in enumerate(groups):
-            axes = figure.add_subplot(1, len(groups), i + 1)
-            curves = {
-                name: [
-                    report.results["methods"][name][group][f"{metric}@{limit}"]
-                    for limit in THRESHOLDS_PX
-                ]
-                for name in report.tables
-            }
-            plot_curves(
-                THRESHOLDS_PX, curves, xlabel="threshold, px", ylabel=label, title=group, axes=axes
-            )
-        save_figure(figure, out / file)
-    sequences = report.groups["all"]
-    figure = new_figure(max(6.0, 0.2 * len(sequences) * len(report.tables)), 6.5)
-    for i, (metric, label) in enumerate((("mma@3", "MMA at 3 px"), ("acc@3", "accuracy at 3 px"))):
-        bars = {
-            name: [
-                report.results["methods"][name]["sequences"][sequence][metric]
-                for sequence in sequences
-            ]
-            for name in report.tables
-        }
-        plot_bars(sequences, bars, ylabel=label, axes=figure.add_subplot(2, 1, i + 1))
-    save_figure(figure, out / "sequences.png")
-
-
-def best_and_worst(rows: tuple[PairScore, ...], count: int) -> dict[str, list[PairScore]]:
-    """The pairs to look at: smallest corner errors, and largest ones (failures first, those with
-    fewest correct matches).
+def save_pictures(results: Data, out: Path) -> None:
+    """Write the curves (a panel per group of the tables) and bars that the results ask for into
+    `out`.
     """
-    three = THRESHOLDS_PX.index(3)
-    ordered = sorted(rows, key=lambda row: (row.corner_px, -row.correct[three]))
-    return {
-        "best": ordered[:count],
-        "worst": ordered[::-1][: min(count, max(0, len(ordered) - count))],
-    }
-
-
-def save_pairs(
-    rows: tuple[PairScore, ...], count: int, out: Path, draw: Callable[[PairScore, Any], None]
-) -> None:
-    """One picture per chosen pair in `out`, drawn by `draw(row, axes)`."""
     out.mkdir(parents=True, exist_ok=True)
-    for which, chosen in best_and_worst(rows, count).items():
-        for place, row in enumerate(chosen, 1):
+    for curves in results["layout"]["curves"]:
+        save_figure(_draw_curves(results, curves), out / curves["file"])
+    if results["layout"]["bars"]:
+        save_figure(_draw_bars(results), out / f"{results['layout']['groups']}.png")
+
+
+def _draw_curves(results: Data, curves: Data) -> Figure:
+    groups, limits = list(results["groups"]), curves["limits"]
+    figure = new_figure(4 * len(groups), 3.6)
+    for i, group in enumerate(groups):
+        lines = {
+            method: _numbers(own[group], [f"{curves['metric']}@{limit}" for limit in limits])
+            for method, own in results["methods"].items()
+        }
+        axes = figure.add_subplot(1, len(groups), i + 1)
+        plot_curves(limits, lines, xlabel=curves["x"], ylabel=curves["y"], title=group, axes=axes)
+    return figure
+
+
+def _numbers(own: Data, names: Sequence[str]) -> list[float]:
+    return [own[name] for name in names]
+
+
+def _draw_bars(results: Data) -> Figure:
+    groups, methods = results["groups"]["all"], results["methods"]
+    word, bars = results["layout"]["groups"], results["layout"]["bars"]
+    figure = new_figure(max(6.0, 0.2 * len(groups) * len(methods)), 3.25 * len(bars))
+    for i, (name, label) in enumerate(bars.items()):
+        heights = {
+            method: _numbers({group: own[word][group][name] for group in groups}, groups)
+            for method, own in methods.items()
+        }
+        axes = figure.add_subplot(len(bars), 1, i + 1)
+        plot_bars(groups, heights, ylabel=label, axes=axes)
+    return figure
+
+
+def best_and_worst(best_first: Sequence[T], count: int) -> dict[str, Sequence[T]]:
+    """Both ends of a list that has the best first, the worst of all coming first among `worst`;
+    nothing is in both.
+    """
+    rest = max(0, len(best_first) - count)
+    return {"best": best_first[:count], "worst": best_first[::-1][: min(count, rest)]}
+
+
+def save_rows(
+    best_first: Sequence[tuple[str, T]], count: int, out: Path, draw: Callable[[T, Axes], None]
+) -> None:
+    """One picture for each of the best and of the worst in `out`.
+
+    best_first: what each is called in the name of its file, and what `draw` is given.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for which, chosen in best_and_worst(best_first, count).items():
+        for place, (label, row) in enumerate(chosen, 1):
             figure = new_figure(10, 4)
             draw(row, figure.add_subplot())
-            save_figure(figure, out / f"{which}{place}_{row.sequence}_1-{row.index}.png")
+            save_figure(figure, out / f"{which}{place}_{label}.png")
 
 
-def new_figure(width: float, height: float) -> Any:
-    """A figure outside pyplot's global state: nothing to close, no display."""
+def new_figure(width: float, height: float) -> Figure:
+    """A figure outside pyplot's global state: nothing to close, no display. In inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure: Any, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure to a file."""
     figure.savefig(path, dpi=110)

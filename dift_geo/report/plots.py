@@ -8,13 +8,17 @@ no files.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dift_geo.errors import InputError
+from dift_geo.report.drawing import spread
 from dift_geo.types import Keypoints
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["plot_bars", "plot_curves", "plot_keypoints", "plot_matches"]
 
@@ -30,13 +34,17 @@ def plot_matches(
     *,
     limit: int | None = 300,
     title: str | None = None,
-    axes: Any = None,
-) -> Any:
+    axes: Axes | None = None,
+) -> Axes:
     """Two (H, W, 3) RGB images side by side with a line per match.
 
-    xy0, xy1: (M, 2) pixels of image 0 and image 1. inliers: (M,) bool, drawn green over the red
-    rest; None draws all yellow. limit: at most so many lines, evenly picked; None draws all. Raises
-    ValueError when lengths differ.
+    xy0, xy1: (M, 2) pixels of image 0 and image 1.
+    inliers: (M,) bool, drawn green over the red rest; None draws all yellow.
+    limit: at most so many lines, evenly picked; None draws all.
+    title: above the picture.
+    axes: what to draw into; None is a new figure.
+
+    Raises InputError when lengths differ.
     """
     from matplotlib.collections import LineCollection
 
@@ -44,13 +52,14 @@ def plot_matches(
     known = None if inliers is None else np.asarray(inliers, bool)
     if len(xy0) != len(xy1) or (known is not None and known.shape != (len(xy0),)):
         raise InputError(
-            f"points have lengths {len(xy0)} and {len(xy1)}, inliers {None if known is None else known.shape}"
+            f"points have lengths {len(xy0)} and {len(xy1)}, "
+            f"inliers have shape {None if known is None else known.shape}, expected one length"
         )
     axes = _axes(axes, (12, 5))
     shift = np.array([image0.shape[1], 0])
     axes.imshow(_side_by_side(image0, image1))
     axes.set_axis_off()
-    picked = _spread(len(xy0), limit)
+    picked = spread(len(xy0), limit)
     layers = (
         [(picked, UNKNOWN)]
         if known is None
@@ -73,12 +82,14 @@ def plot_keypoints(
     keypoints: Keypoints | ArrayLike,
     *,
     title: str | None = None,
-    axes: Any = None,
-) -> Any:
+    axes: Axes | None = None,
+) -> Axes:
     """An (H, W, 3) RGB image with its keypoints: circles of their scale with a radius along their
     angle, dots without.
 
     keypoints: `Keypoints`, or (N, 2) pixels.
+    title: above the picture.
+    axes: what to draw into; None is a new figure.
     """
     from matplotlib.collections import EllipseCollection, LineCollection
 
@@ -91,19 +102,23 @@ def plot_keypoints(
         axes.scatter(xy[:, 0], xy[:, 1], s=5, c=INLIER, linewidths=0)
     else:
         size = 2 * points.scale
-        axes.add_collection(
-            EllipseCollection(
-                size, size, np.zeros(len(xy)), units="xy", offsets=xy, transOffset=axes.transData,
-                facecolors="none", edgecolors=INLIER, linewidths=0.7,
-            )
-        )  # fmt: skip
+        circles = EllipseCollection(
+            size,
+            size,
+            np.zeros(len(xy)),
+            units="xy",
+            offsets=xy,
+            transOffset=axes.transData,
+            facecolors="none",
+            edgecolors=INLIER,
+            linewidths=0.7,
+        )
+        axes.add_collection(circles)
         if points.angle is not None:
-            rim = xy + points.scale[:, None] * np.stack(
-                [np.cos(points.angle), np.sin(points.angle)], 1
-            )
-            axes.add_collection(
-                LineCollection(list(np.stack([xy, rim], 1)), colors=INLIER, linewidths=0.7)
-            )
+            along = np.stack([np.cos(points.angle), np.sin(points.angle)], 1)
+            rim = xy + points.scale[:, None] * along
+            lines = list(np.stack([xy, rim], 1))
+            axes.add_collection(LineCollection(lines, colors=INLIER, linewidths=0.7))
     if title:
         axes.set_title(title, fontsize=9)
     return axes
@@ -116,8 +131,8 @@ def plot_curves(
     xlabel: str,
     ylabel: str,
     title: str = "",
-    axes: Any = None,
-) -> Any:
+    axes: Axes | None = None,
+) -> Axes:
     """One line per name over common x; y in [0, 1]."""
     axes = _axes(axes, (5, 4))
     for name, y in curves.items():
@@ -130,8 +145,12 @@ def plot_curves(
 
 
 def plot_bars(
-    labels: Sequence[str], bars: Mapping[str, Sequence[float]], *, ylabel: str, axes: Any = None
-) -> Any:
+    labels: Sequence[str],
+    bars: Mapping[str, Sequence[float]],
+    *,
+    ylabel: str,
+    axes: Axes | None = None,
+) -> Axes:
     """A group of bars per label, one bar per name."""
     axes = _axes(axes, (max(6.0, 0.25 * len(labels) * max(1, len(bars))), 4))
     place = np.arange(len(labels))
@@ -146,12 +165,12 @@ def plot_bars(
     return axes
 
 
-def _axes(axes: Any, size_inches: tuple[float, float]) -> Any:
+def _axes(axes: Axes | None, size_inches: tuple[float, float]) -> Axes:
     if axes is not None:
         return axes
     import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=size_inches, layout="constrained")[1]
+    return plt.figure(figsize=size_inches, layout="constrained").add_subplot()
 
 
 def _side_by_side(image0: NDArray[np.uint8], image1: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -159,10 +178,3 @@ def _side_by_side(image0: NDArray[np.uint8], image1: NDArray[np.uint8]) -> NDArr
     canvas = np.full((max(h0, h1), w0 + w1, 3), 255, np.uint8)
     canvas[:h0, :w0], canvas[:h1, w0:] = image0, image1
     return canvas
-
-
-def _spread(count: int, limit: int | None) -> NDArray[np.int64]:
-    """Indices of at most `limit` of `count` things, evenly spread."""
-    if limit is None or count <= limit:
-        return np.arange(count)
-    return np.unique(np.linspace(0, count - 1, max(limit, 0)).astype(np.int64))

@@ -15,20 +15,17 @@ from dift_geo.benchmark.homography.download import (
     download_hpatches,
     missing_files,
 )
-from dift_geo.benchmark.homography.protocols import (
-    PROTOCOLS,
-    Protocol,
-    Ransac,
-    protocol_named,
-    short_side_wh,
-)
+from dift_geo.benchmark.homography.protocols import PROTOCOLS, Protocol, Ransac, protocol_named
 from dift_geo.benchmark.homography.score import Frame, PairScore, in_frame, score
+from dift_geo.benchmark.homography.task import Homographies, pair_frame
+from dift_geo.benchmark.short_side import short_side_wh
 
 __all__ = [
     "Benchmark",
     "Frame",
     "HPATCHES_SEQUENCES",
     "HPATCHES_URL",
+    "Homographies",
     "LARGE_SEQUENCES",
     "PROTOCOLS",
     "Pair",
@@ -39,6 +36,7 @@ __all__ = [
     "in_frame",
     "kind_of",
     "missing_files",
+    "pair_frame",
     "protocol_named",
     "read_benchmark",
     "score",

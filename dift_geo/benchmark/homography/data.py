@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 
 from dift_geo.errors import InputError, MissingFileError, NotAFolderError
 
-__all__ = ["Benchmark", "LARGE_SEQUENCES", "Pair", "kind_of", "read_benchmark"]
+__all__ = [
+    "Benchmark",
+    "LARGE_SEQUENCES",
+    "Pair",
+    "by_kind",
+    "image_of",
+    "kind_of",
+    "read_benchmark",
+    "read_homography",
+]
 
 IMAGES_PER_SEQUENCE = 6
 EXTENSIONS = ("ppm", "png", "jpg", "jpeg", "pgm")
@@ -40,8 +49,12 @@ LARGE_SEQUENCES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Image 1 and image `index` of a sequence. Names are relative to the benchmark folder.
-    H_1_from_0: (3, 3), pixels.
+    """Two images of a sequence and the truth between them.
+
+    sequence: name of the folder.
+    index: number of the second image; the first is image 1.
+    name0, name1: of the images, relative to the folder of the benchmark.
+    H_1_from_0: (3, 3), carries pixels of image 1 to pixels of image `index`.
     """
 
     sequence: str
@@ -55,6 +68,8 @@ class Pair:
 class Benchmark:
     """Every pair of a folder that has both images and its homography.
 
+    folder: where the sequences are.
+    pairs: in the order of their sequences.
     problems: one line for whatever is missing or unusable; nothing is left out in silence.
     excluded: large sequences that were there and are not part of the protocols.
     """
@@ -81,19 +96,26 @@ def kind_of(sequence: str) -> str | None:
     return sequence[0] if sequence[:2] in ("i_", "v_") else None
 
 
+def by_kind(sequences: Sequence[str]) -> dict[str, list[str]]:
+    """Which of the sequences change the light, `i`, and which the viewpoint, `v`."""
+    return {kind: [name for name in sequences if kind_of(name) == kind] for kind in ("i", "v")}
+
+
 def read_benchmark(
     folder: str | Path, *, sequences: Sequence[str] | None = None, include_large: bool = False
 ) -> Benchmark:
     """The pairs of a folder in HPatches layout, sequences in alphabetical order.
 
-    sequences: names or patterns (`v_*`) to take; None takes all. include_large: also the eight that
-    the protocols leave out. Raises NotADirectoryError when there is no folder and ValueError when
-    it holds no usable pair.
+    sequences: names or patterns (`v_*`) to take; None takes all.
+    include_large: also the eight that the protocols leave out.
+
+    Raises NotAFolderError when there is no folder and InputError when it holds no usable pair.
     """
     root = Path(folder)
     if not root.is_dir():
         raise NotAFolderError(
-            f"{root} is not a folder; expected HPatches sequences in it (or use --download)"
+            f"{root} is not a folder; expected HPatches sequences in it "
+            "(`dift-geo download` fetches them)"
         )
     found = sorted(path.name for path in root.iterdir() if path.is_dir() and _is_sequence(path))
     if sequences is not None:
@@ -118,10 +140,11 @@ def read_benchmark(
 
 
 def _is_sequence(folder: Path) -> bool:
-    return _image_of(folder, 1) is not None or any(folder.glob("H_1_*"))
+    return image_of(folder, 1) is not None or any(folder.glob("H_1_*"))
 
 
-def _image_of(folder: Path, index: int) -> str | None:
+def image_of(folder: Path, index: int) -> str | None:
+    """The file of image `index` of a sequence, whatever its format; None where there is none."""
     return next(
         (f"{index}.{ext}" for ext in EXTENSIONS if (folder / f"{index}.{ext}").is_file()), None
     )
@@ -129,12 +152,12 @@ def _image_of(folder: Path, index: int) -> str | None:
 
 def _read_sequence(root: Path, name: str) -> tuple[list[Pair], list[str]]:
     folder = root / name
-    first = _image_of(folder, 1)
+    first = image_of(folder, 1)
     if first is None:
         return [], [f"{name}: image 1 is missing, so the sequence is left out"]
     pairs, problems, absent = [], [], []
     for index in range(2, IMAGES_PER_SEQUENCE + 1):
-        image = _image_of(folder, index)
+        image = image_of(folder, index)
         if image is None:
             absent.append(index)
             continue
@@ -145,14 +168,15 @@ def _read_sequence(root: Path, name: str) -> tuple[list[Pair], list[str]]:
             problems.append(f"{name}: {error}; pair 1-{index} is left out")
     if absent:
         problems.append(
-            f"{name}: image {_numbers(absent)} missing, {len(pairs)} pairs instead of {IMAGES_PER_SEQUENCE - 1}"
+            f"{name}: image {_numbers(absent)} missing, "
+            f"{len(pairs)} pairs instead of {IMAGES_PER_SEQUENCE - 1}"
         )
     return pairs, problems
 
 
 def read_homography(path: str | Path) -> NDArray[np.float64]:
-    """A text file of nine numbers: (3, 3). Raises FileNotFoundError, or ValueError when it holds
-    anything else.
+    """A text file of nine numbers: (3, 3). Raises MissingFileError, or InputError when it
+    holds anything else.
     """
     path = Path(path)
     if not path.is_file():
@@ -175,7 +199,5 @@ def _numbers(values: Iterable[int]) -> str:
 
 
 def _some(names: Sequence[str], limit: int = 8) -> str:
-    return (
-        ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
-        or "none"
-    )
+    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{', '.join(names[:limit])}{rest}" or "none"

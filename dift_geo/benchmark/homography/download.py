@@ -12,12 +12,13 @@ import shutil
 import time
 import urllib.request
 import zipfile
+from email.message import Message
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO
 
 from tqdm import tqdm
 
-from dift_geo.benchmark.homography.data import EXTENSIONS, IMAGES_PER_SEQUENCE, LARGE_SEQUENCES
+from dift_geo.benchmark.homography.data import IMAGES_PER_SEQUENCE, LARGE_SEQUENCES, image_of
 from dift_geo.errors import WriteError
 
 __all__ = ["HPATCHES_SEQUENCES", "HPATCHES_URL", "download_hpatches", "missing_files"]
@@ -31,15 +32,17 @@ ATTEMPTS = 5
 PAUSE_SECONDS = 2.0  # before the second attempt, doubled before each further one
 CHUNK = 1 << 20
 _ILLUMINATION = """
-ajuntament autannes bologna books boutique bridger brooklyn castle chestnuts contruction crownday crownnight dc dome duda
-fenis fog fruits gonnenberg greenhouse greentea indiana kions ktirio kurhaus leuven lionday lionnight londonbridge melon
-miniature nescafe nijmegen nuts objects parking partyfood pencils pinard pool porta resort salon santuario school ski smurf
-steps table tools toy troulos veggies village whitebuilding yellowtent zion
+ajuntament autannes bologna books boutique bridger brooklyn castle chestnuts contruction crownday
+crownnight dc dome duda fenis fog fruits gonnenberg greenhouse greentea indiana kions ktirio
+kurhaus leuven lionday lionnight londonbridge melon miniature nescafe nijmegen nuts objects
+parking partyfood pencils pinard pool porta resort salon santuario school ski smurf steps table
+tools toy troulos veggies village whitebuilding yellowtent zion
 """
 _VIEWPOINT = """
-abstract adam apprentices artisans astronautis azzola bark bees beyus bip bird birdwoman blueprint boat bricks busstop calder
-cartooncity charing churchill circus coffeehouse colors courses dirtywall dogman eastsouth feast fest gardens grace graffiti
-home laptop london machines man maskedman pomegranate posters samples soldiers strand sunseason tabletop talent tempera there
+abstract adam apprentices artisans astronautis azzola bark bees beyus bip bird birdwoman blueprint
+boat bricks busstop calder cartooncity charing churchill circus coffeehouse colors courses
+dirtywall dogman eastsouth feast fest gardens grace graffiti home laptop london machines man
+maskedman pomegranate posters samples soldiers strand sunseason tabletop talent tempera there
 underground vitro wall wapping war weapons woman wormhole wounded yard yuri
 """
 # 57 + 59 names as in `splits.json` of hpatches-benchmark; without the large ones, 52 + 56.
@@ -49,27 +52,19 @@ HPATCHES_SEQUENCES = tuple(
 
 
 def missing_files(folder: str | Path, include_large: bool = False) -> dict[str, list[str]]:
-    """What a folder lacks of HPatches: sequence -> names of its missing images and homographies
-    (all of them: no folder).
-    """
-    lacking: dict[str, list[str]] = {}
-    for sequence in HPATCHES_SEQUENCES:
-        if sequence in LARGE_SEQUENCES and not include_large:
-            continue
-        place = Path(folder) / sequence
-        gone = [
-            str(k)
-            for k in range(1, IMAGES_PER_SEQUENCE + 1)
-            if not any((place / f"{k}.{extension}").is_file() for extension in EXTENSIONS)
-        ]
-        gone += [
-            f"H_1_{k}"
-            for k in range(2, IMAGES_PER_SEQUENCE + 1)
-            if not (place / f"H_1_{k}").is_file()
-        ]
-        if gone:
-            lacking[sequence] = gone
-    return lacking
+    """What a folder lacks of HPatches: sequence -> names of its missing images and homographies."""
+    wanted = [name for name in HPATCHES_SEQUENCES if include_large or name not in LARGE_SEQUENCES]
+    lacking = {name: _missing_of(Path(folder) / name) for name in wanted}
+    return {name: gone for name, gone in lacking.items() if gone}
+
+
+def _missing_of(place: Path) -> list[str]:
+    numbers = range(1, IMAGES_PER_SEQUENCE + 1)
+    truth = [f"H_1_{k}" for k in numbers[1:]]
+    return [
+        *(str(k) for k in numbers if image_of(place, k) is None),
+        *(name for name in truth if not (place / name).is_file()),
+    ]
 
 
 def download_hpatches(
@@ -82,10 +77,14 @@ def download_hpatches(
     """Bring the sequences into `folder`; does nothing when all are there. Returns one line on what
     was done.
 
-    An interrupted download goes on where it stopped. The archive is checked against `sha256`, else
-    against the SHA-256 that the server names (the Hub does), and always against the length named
-    and the CRC of every file in it. Raises OSError when the server cannot be reached or the archive
-    is damaged.
+    An interrupted download goes on where it stopped. Raises WriteError when the server cannot be
+    reached or the archive is damaged.
+
+    folder: made where it is not there.
+    url: of the archive.
+    sha256: that it must have; None takes the one that the server names (the Hub does). Its length
+        and the CRC of every file in it are always checked.
+    include_large: also the eight sequences that protocols leave out.
     """
     folder = Path(folder)
     if not missing_files(folder, include_large):
@@ -105,11 +104,17 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """
 
     def __init__(self) -> None:
-        self.seen: list[Any] = []
+        self.seen: list[Message] = []
 
     def redirect_request(
-        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> Any:
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
         self.seen.append(headers)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -126,7 +131,7 @@ def _fetch(url: str, archive: Path, sha256: str | None) -> None:
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410):
                 raise WriteError(
-                    f"{url} answers {error.code} {error.reason}; give another address to --download"
+                    f"{url} answers {error.code} {error.reason}; give another address by --url"
                 ) from error
             problem = str(error) or type(error).__name__
             continue
@@ -136,7 +141,8 @@ def _fetch(url: str, archive: Path, sha256: str | None) -> None:
             return
         problem = f"the connection closed after {part.stat().st_size} of {length} bytes"
     raise WriteError(
-        f"could not download {url}: {problem}; run the same command again to go on from where it stopped"
+        f"could not download {url}: {problem}; "
+        "run the same command again to go on from where it stopped"
     )
 
 
@@ -173,7 +179,7 @@ def _fetch_rest(url: str, part: Path) -> tuple[int | None, str | None]:
         return length, _named_sha256([*redirects.seen, answer.headers])
 
 
-def _named_sha256(headers: list[Any]) -> str | None:
+def _named_sha256(headers: list[Message]) -> str | None:
     for header in headers:
         for field in ("X-Linked-ETag", "ETag"):
             found = re.fullmatch(r'(?:W/)?"?([0-9a-f]{64})"?', header.get(field) or "")

@@ -8,7 +8,9 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dift_geo.benchmark.homography.protocols import THRESHOLDS_PX, Points, Protocol, short_side_wh
+from dift_geo.benchmark.homography.protocols import THRESHOLDS_PX, Corners, Protocol
+from dift_geo.benchmark.short_side import short_side_wh
+from dift_geo.frames import resized, to_colmap
 from dift_geo.geometry.homography import (
     Homography,
     estimate_homography,
@@ -16,13 +18,31 @@ from dift_geo.geometry.homography import (
     warp_points,
 )
 
-__all__ = ["Frame", "PairScore", "in_frame", "score"]
+__all__ = [
+    "Frame",
+    "PairScore",
+    "corner_distance_px",
+    "corners_of",
+    "faces_camera",
+    "fit",
+    "in_frame",
+    "score",
+    "strongest",
+    "symmetric_precision",
+]
+
+Points = NDArray[np.float64]
+NAN = float("nan")
+LEAST_MATCHES = 4  # that determine a homography
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Matches and truth in the frame a protocol measures in. xy0, xy1: (M, 2). size_wh: of image 0
-    there.
+    """Matches and truth in the frame a protocol measures in.
+
+    xy0, xy1: (M, 2) matched points.
+    H_true: (3, 3), carries image 0 to image 1.
+    size_wh: of image 0 there.
     """
 
     xy0: Points
@@ -51,17 +71,25 @@ def in_frame(
     H_true = np.asarray(H_true, np.float64)
     if protocol.short_side is None:
         return Frame(xy0, xy1, H_true, size0_wh)
-    resized = [short_side_wh(size, protocol.short_side) for size in (size0_wh, size1_wh)]
-    factors = [np.divide(new, old) for new, old in zip(resized, (size0_wh, size1_wh))]
-    shift = 0.5 if protocol.corners == "centres" else 0.0  # what is taken off again after scaling
-    S0, S1 = (_scaling(factor, shift) for factor in factors)
-    xy0, xy1 = ((xy + 0.5) * factor - shift for xy, factor in zip((xy0, xy1), factors))
-    return Frame(xy0, xy1, S1 @ H_true @ np.linalg.inv(S0), resized[0])
+    sizes = (size0_wh, size1_wh)
+    small0_wh, small1_wh = (short_side_wh(size, protocol.short_side) for size in sizes)
+    factor0, factor1 = np.divide(small0_wh, size0_wh), np.divide(small1_wh, size1_wh)
+    S0, S1 = _scaling(factor0, protocol.corners), _scaling(factor1, protocol.corners)
+    xy0, xy1 = _scaled(xy0, factor0, protocol.corners), _scaled(xy1, factor1, protocol.corners)
+    return Frame(xy0, xy1, S1 @ H_true @ np.linalg.inv(S0), small0_wh)
 
 
-def _scaling(factor: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
-    """x -> (x + shift) * factor - shift, as a (3, 3) matrix."""
-    (sx, sy), (tx, ty) = factor, (factor - 1) * shift
+def _scaled(xy: Points, factor: Points, corners: Corners) -> Points:
+    """Points of an image in that image resized: in our frame for `centres`, in COLMAP's for
+    `edges`.
+    """
+    return resized(xy, factor) if corners == "centres" else to_colmap(xy) * factor
+
+
+def _scaling(factor: Points, corners: Corners) -> NDArray[np.float64]:
+    """What carries an image to that image resized, as a (3, 3) matrix, inside one frame."""
+    sx, sy = factor
+    tx, ty = resized(np.zeros(2), factor) if corners == "centres" else (0.0, 0.0)
     return np.array([[sx, 0, tx], [0, sy, ty], [0, 0, 1]])
 
 
@@ -69,9 +97,13 @@ def _scaling(factor: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
 class PairScore:
     """What one pair is worth.
 
-    correct: (10,) matches within 1..10 px of the truth. corner_px: error of the estimate, infinite
-    when there is none. dlt_corner_px and precision (symmetric, at 1 and 3 px): glue-factory's, NaN
-    elsewhere.
+    sequence, index: which pair: image 1 and image `index` of a sequence.
+    matches, inliers: how many there are, and how many fit the estimate.
+    correct: (10,) matches within 1..10 px of the truth.
+    corner_px: error of the estimate, infinite when there is none.
+    seconds: that the estimate took.
+    dlt_corner_px: error of glue-factory's direct linear transform; NaN elsewhere.
+    precision: glue-factory's symmetric one, at 1 and 3 px; NaN elsewhere.
     """
 
     sequence: str
@@ -81,8 +113,8 @@ class PairScore:
     correct: tuple[int, ...]
     corner_px: float
     seconds: float
-    dlt_corner_px: float = float("nan")
-    precision: tuple[float, float] = (float("nan"), float("nan"))
+    dlt_corner_px: float = NAN
+    precision: tuple[float, float] = (NAN, NAN)
 
 
 def score(
@@ -97,18 +129,22 @@ def score(
     start = perf_counter()
     found = fit(frame, protocol, seed)
     seconds = perf_counter() - start
+    H = None if found is None else found.H_1_from_0
+    dlt_corner_px, precision = NAN, (NAN, NAN)
+    if protocol.extras:
+        H_dlt = _weighted_dlt(frame, np.asarray(scores))
+        dlt_corner_px = corner_distance_px(H_dlt, frame, protocol.corners)
+        precision = symmetric_precision(frame)
     return PairScore(
-        sequence,
-        index,
-        len(error),
-        0 if found is None else int(found.inliers.sum()),
-        tuple(int((error <= limit).sum()) for limit in THRESHOLDS_PX),
-        corner_distance_px(None if found is None else found.H_1_from_0, frame, protocol.corners),
-        seconds,
-        corner_distance_px(_weighted_dlt(frame, np.asarray(scores)), frame, protocol.corners)
-        if protocol.extras
-        else float("nan"),
-        symmetric_precision(frame) if protocol.extras else (float("nan"), float("nan")),
+        sequence=sequence,
+        index=index,
+        matches=len(error),
+        inliers=0 if found is None else int(found.inliers.sum()),
+        correct=tuple(int((error <= limit).sum()) for limit in THRESHOLDS_PX),
+        corner_px=corner_distance_px(H, frame, protocol.corners),
+        seconds=seconds,
+        dlt_corner_px=dlt_corner_px,
+        precision=precision,
     )
 
 
@@ -134,7 +170,7 @@ def strongest(scores: ArrayLike, limit: int | None) -> NDArray[np.int64]:
     return np.sort(np.argsort(-scores, kind="stable")[:limit])
 
 
-def corners_of(size_wh: tuple[int, int], corners: str) -> Points:
+def corners_of(size_wh: tuple[int, int], corners: Corners) -> Points:
     """(4, 2): `centres` of the corner pixels (CAPS, DIFT, LoFTR) or outer `edges` of the image
     (glue-factory).
     """
@@ -146,14 +182,12 @@ def faces_camera(H_1_from_0: ArrayLike, corners: ArrayLike) -> bool:
     """Whether all points stay on one side of the homography's horizon: otherwise some would lie
     behind the camera.
     """
-    depth = (
-        np.asarray(corners, np.float64) @ np.asarray(H_1_from_0)[2, :2]
-        + np.asarray(H_1_from_0)[2, 2]
-    )
+    H = np.asarray(H_1_from_0)
+    depth = np.asarray(corners, np.float64) @ H[2, :2] + H[2, 2]
     return bool((depth > 0).all() or (depth < 0).all())
 
 
-def corner_distance_px(H_estimated: ArrayLike | None, frame: Frame, corners: str) -> float:
+def corner_distance_px(H_estimated: ArrayLike | None, frame: Frame, corners: Corners) -> float:
     """Mean distance of the corners carried by the estimate and by the truth; infinite where that
     has no meaning.
     """
@@ -182,11 +216,11 @@ def _weighted_dlt(frame: Frame, scores: Points) -> NDArray[np.float64] | None:
     import torch
     from kornia.geometry.homography import find_homography_dlt
 
-    if len(scores) < 4:
+    if len(scores) < LEAST_MATCHES:
         return None
     xy0, xy1, weights = (
         torch.from_numpy(np.ascontiguousarray(a, np.float32))[None]
         for a in (frame.xy0, frame.xy1, scores)
     )
     H = find_homography_dlt(xy0, xy1, weights)[0].double().numpy()
-    return H if np.isfinite(H).all() else None
+    return np.asarray(H) if np.isfinite(H).all() else None

@@ -1,0 +1,43 @@
+"""`dift-geo compare`: finished evaluations side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dift_geo.cli.flags import command
+
+if TYPE_CHECKING:
+    from dift_geo.cli.flags import Commands
+
+__all__ = ["add_compare"]
+
+
+def add_compare(commands: Commands) -> None:
+    """Register the command."""
+    parser = command(
+        commands,
+        "compare",
+        _compare,
+        "finished evaluations side by side",
+        "dift-geo compare out/ other/ --to both/",
+    )
+    parser.add_argument(
+        "outs",
+        nargs="+",
+        type=Path,
+        metavar="OUT",
+        help="folders that `dift-geo evaluate` wrote; items that all of them scored are compared",
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="DIR", help="gets results.json, results.md and the CSV"
+    )
+
+
+def _compare(outs: list[Path], to: Path | None) -> None:
+    from dift_geo.benchmark.compare import compare_runs
+
+    both = compare_runs(outs)
+    if to is not None:
+        both.save(to)
+    print(both.markdown())
