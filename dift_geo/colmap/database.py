@@ -1,27 +1,41 @@
 """Features and matches -> COLMAP database -> verified pairs.
 
-Knows stores and pycolmap; no networks.
+Knows sources of features and matches, and pycolmap; no networks.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from dift_geo.colmap.cameras import CameraMode, Intrinsics
+from dift_geo.colmap.cameras import CameraMode, Intrinsics, check_camera_models
 from dift_geo.errors import InputError, NoAnswerError
+from dift_geo.frames import to_colmap
 from dift_geo.pairs.lists import write_pairs
-from dift_geo.store.features import FeatureStore
-from dift_geo.store.matches import MatchStore
+from dift_geo.types import FeatureSource, MatchSource, Pair
 
-__all__ = ["build_database", "import_features", "import_matches", "quiet", "verify_database"]
+if TYPE_CHECKING:
+    import pycolmap
+
+__all__ = [
+    "build_database",
+    "image_ids",
+    "import_features",
+    "import_matches",
+    "quiet",
+    "verify_database",
+]
 
 logger = logging.getLogger(__name__)
+
+
+# cameras and images
 
 
 def build_database(
@@ -33,13 +47,19 @@ def build_database(
     camera_model: str = "SIMPLE_RADIAL",
     intrinsics: Intrinsics | None = None,
 ) -> dict[str, int]:
-    """Create a COLMAP database with cameras and images, replacing what is at `path`; returns image
-    ids by name.
+    """Create a COLMAP database with cameras and images; returns image ids by name.
 
+    path: what is there is replaced.
+    images: folder of the photos.
+    names: paths below it.
     camera_mode: `auto` shares one camera among images of one folder with equal size and EXIF focal
-    length; `single` and `per-folder` share one as far as sizes allow (COLMAP would drop images of
-    another size without a word); `per-image` shares none. intrinsics: from `read_intrinsics`; such
-    cameras start from the given parameters.
+        length; `single` and `per-folder` share one as far as sizes allow (COLMAP would drop images
+        of another size without a word); `per-image` shares none.
+    camera_model: one of COLMAP's, for images without known intrinsics.
+    intrinsics: from `read_intrinsics`; such cameras start from the given parameters.
+
+    Raises InputError for an unknown mode or model, NoAnswerError for images that COLMAP does not
+    take.
     """
     import pycolmap
 
@@ -47,43 +67,28 @@ def build_database(
         raise InputError(
             f"camera_mode is {camera_mode!r}, expected one of {', '.join(get_args(CameraMode))}"
         )
-    Path(path).unlink(missing_ok=True)
-    groups: dict[Any, list[str]] = {}
-    options: dict[Any, Any] = {}
+    check_camera_models([camera_model])
+    groups: dict[_SharedCamera, list[str]] = {}
     for name in names:
-        model, params = (
-            (intrinsics or {}).get(name) or (intrinsics or {}).get("*") or (camera_model, [])
-        )
-        reader = pycolmap.ImageReaderOptions(
-            camera_model=model, camera_params=",".join(map(repr, params))
-        )
-        camera = pycolmap.infer_camera_from_image(str(Path(images) / name), reader)
-        folder = name.rpartition("/")[0]
-        shared = {
-            "auto": (
-                folder,
-                *([round(camera.mean_focal_length(), 1)] if camera.has_prior_focal_length else []),
-            ),
-            "single": (),
-            "per-folder": (folder,),
-            "per-image": (name,),
-        }[camera_mode]
-        key = (*shared, camera.width, camera.height, model, *params)
-        groups.setdefault(key, []).append(name)
-        options[key] = reader
+        known = (intrinsics or {}).get(name) or (intrinsics or {}).get("*") or (camera_model, [])
+        groups.setdefault(_camera_of(Path(images), name, camera_mode, known), []).append(name)
     if camera_mode == "single" and len(groups) > 1:
         logger.warning(
             "images differ in size or intrinsics: %d cameras instead of a single one", len(groups)
         )
+    Path(path).unlink(missing_ok=True)
     with pycolmap.Database.open(str(path)):
-        pass
-    for key, group in groups.items():
-        mode = pycolmap.CameraMode.SINGLE
+        pass  # created
+    for camera, group in groups.items():
         pycolmap.import_images(
-            str(path), str(images), mode, image_names=group, options=options[key]
+            str(path),
+            str(images),
+            pycolmap.CameraMode.SINGLE,
+            image_names=group,
+            options=_reader(camera.model, camera.params),
         )
     with pycolmap.Database.open(str(path)) as database:
-        ids = {image.name: image.image_id for image in database.read_all_images()}
+        ids = image_ids(database)
     missing = set(names) - set(ids)
     if missing:
         raise NoAnswerError(
@@ -92,27 +97,77 @@ def build_database(
     return ids
 
 
-def import_features(path: str | Path, ids: dict[str, int], features: FeatureStore) -> None:
-    """Write the keypoints of every image into the database, in COLMAP's pixel frame."""
+@dataclass(frozen=True)
+class _SharedCamera:
+    """What images of one camera agree in; images with equal ones share it.
+
+    shared: what the camera mode goes by: nothing, the folder, its focal length, the name.
+    size_wh: of the images, in pixels.
+    model: COLMAP's word.
+    params: the known ones; empty where COLMAP has to guess.
+    """
+
+    shared: tuple[str | float, ...]
+    size_wh: tuple[int, int]
+    model: str
+    params: tuple[float, ...]
+
+
+def _camera_of(
+    images: Path, name: str, mode: CameraMode, known: tuple[str, list[float]]
+) -> _SharedCamera:
+    import pycolmap
+
+    model, params = known[0], tuple(known[1])
+    camera = pycolmap.infer_camera_from_image(str(images / name), _reader(model, params))
+    folder = name.rpartition("/")[0]
+    shared: tuple[str | float, ...] = ()
+    if mode == "auto" and camera.has_prior_focal_length:
+        shared = folder, round(camera.mean_focal_length(), 1)
+    elif mode in ("auto", "per-folder"):
+        shared = (folder,)
+    elif mode == "per-image":
+        shared = (name,)
+    return _SharedCamera(shared, (camera.width, camera.height), model, params)
+
+
+def _reader(model: str, params: Sequence[float]) -> pycolmap.ImageReaderOptions:
+    import pycolmap
+
+    text = ",".join(repr(float(value)) for value in params)
+    return pycolmap.ImageReaderOptions(camera_model=model, camera_params=text)
+
+
+def image_ids(database: pycolmap.Database) -> dict[str, int]:
+    """Image ids by name."""
+    return {image.name: image.image_id for image in database.read_all_images()}
+
+
+# features and matches
+
+
+def import_features(path: str | Path, ids: Mapping[str, int], features: FeatureSource) -> None:
+    """Write the keypoints of every image of `ids` into the database, in COLMAP's pixel frame."""
     import pycolmap
 
     with pycolmap.Database.open(str(path)) as database:
         for name, image_id in ids.items():
-            database.write_keypoints(image_id, features[name].keypoints.xy + np.float32(0.5))
+            database.write_keypoints(image_id, to_colmap(features[name].keypoints.xy))
 
 
 def import_matches(
     path: str | Path,
-    ids: dict[str, int],
-    pairs: Sequence[tuple[str, str]],
-    matches: MatchStore,
+    ids: Mapping[str, int],
+    pairs: Sequence[Pair],
+    matches: MatchSource,
     *,
     verified: bool = False,
 ) -> list[int]:
     """Write matches of every pair into the database; returns their counts.
 
-    verified: also declare them geometrically verified, with an explicit configuration: COLMAP 4
-    skips pairs whose configuration is UNDEFINED without a word.
+    ids: image ids by name.
+    verified: also declare the matches geometrically verified, with an explicit configuration:
+        COLMAP 4 skips pairs whose configuration is UNDEFINED without a word.
     """
     import pycolmap
 
@@ -130,11 +185,16 @@ def import_matches(
     return counts
 
 
+# verification
+
+
 def verify_database(
-    path: str | Path, pairs: Sequence[tuple[str, str]], *, max_error_px: float = 4.0, seed: int = 0
+    path: str | Path, pairs: Sequence[Pair], *, max_error_px: float = 4.0, seed: int = 0
 ) -> list[int]:
-    """Verify pairs geometrically in place (COLMAP's two-view estimation); returns inlier counts, 0
-    where it failed.
+    """Verify pairs geometrically in place; returns inlier counts, 0 where it failed.
+
+    max_error_px: inlier threshold of COLMAP's two-view estimation.
+    seed: of its random draws.
     """
     import pycolmap
 
@@ -144,46 +204,49 @@ def verify_database(
     file = path.with_name(f"{path.name}.pairs")
     try:
         with _numbered_images(path) as ids, quiet():
-            write_pairs(file, [(str(ids[a]), str(ids[b])) for a, b in pairs])
+            numbered = [(ids[a], ids[b]) for a, b in pairs]
+            write_pairs(file, [(str(a), str(b)) for a, b in numbered])
             pycolmap.verify_matches(str(path), str(file), options)
     finally:
         file.unlink(missing_ok=True)
     with pycolmap.Database.open(str(path)) as database:
-        geometries = [(ids[a], ids[b]) for a, b in pairs]
-        return [
-            len(database.read_two_view_geometry(a, b).inlier_matches)
-            if database.exists_two_view_geometry(a, b)
-            else 0
-            for a, b in geometries
-        ]
+        return [_inlier_count(database, a, b) for a, b in numbered]
+
+
+def _inlier_count(database: pycolmap.Database, id0: int, id1: int) -> int:
+    if not database.exists_two_view_geometry(id0, id1):
+        return 0
+    return len(database.read_two_view_geometry(id0, id1).inlier_matches)
 
 
 @contextmanager
 def _numbered_images(path: Path) -> Iterator[dict[str, int]]:
-    """Image ids by name, while the images are named by their ids: COLMAP's pair files cannot hold
-    names with spaces.
+    """Image ids by name, while the images are named by their ids.
+
+    COLMAP's files of pairs cannot hold names with spaces.
     """
     import pycolmap
 
     with pycolmap.Database.open(str(path)) as database:
-        images = database.read_all_images()
-        names = {image.image_id: image.name for image in images}
-
-        def rename(name_of: dict[int, str]) -> None:
-            for image in images:
-                image.name = name_of[image.image_id]
-                database.update_image(image)
-
-        rename({image_id: str(image_id) for image_id in names})
+        ids = image_ids(database)
+    _rename_images(path, {image_id: str(image_id) for image_id in ids.values()})
     try:
-        yield {name: image_id for image_id, name in names.items()}
+        yield ids
     finally:
-        with pycolmap.Database.open(str(path)) as database:
-            rename(names)
+        _rename_images(path, {image_id: name for name, image_id in ids.items()})
+
+
+def _rename_images(path: Path, names: Mapping[int, str]) -> None:
+    import pycolmap
+
+    with pycolmap.Database.open(str(path)) as database:
+        for image in database.read_all_images():
+            image.name = names[image.image_id]
+            database.update_image(image)
 
 
 @contextmanager
-def quiet(least: Any = None) -> Iterator[None]:
+def quiet(least: pycolmap.logging.Level | None = None) -> Iterator[None]:
     """COLMAP's own log lines from ERROR (or `least`) up only, for the time of a call."""
     import pycolmap
 

@@ -1,5 +1,4 @@
-"""COLMAP's own files: its database and the text files of its feature and match importers, in and
-out.
+"""COLMAP's own files: its database and the text files of its importers, in and out.
 
 For people whose project is a COLMAP database: their features come in (`import_database`), our
 matches go out (`export_database`, `export_text`). Runs neither extraction nor matching.
@@ -7,35 +6,48 @@ matches go out (`export_database`, `export_text`). Runs neither extraction nor m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.colmap.cameras import CameraMode
-from dift_geo.colmap.database import build_database, import_features, import_matches
-from dift_geo.detectors.colmap import HALF_PIXEL, ColmapKeypoints, open_database
+from dift_geo.colmap.database import build_database, image_ids, import_features, import_matches
+from dift_geo.detectors.colmap import ColmapKeypoints, open_database
 from dift_geo.errors import InputError
+from dift_geo.frames import from_colmap, to_colmap
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
-from dift_geo.types import Features, Matches
+from dift_geo.types import Features, FeatureSource, Matches, MatchSource, Pair
+
+if TYPE_CHECKING:
+    import pycolmap
 
 __all__ = ["export_database", "export_text", "import_database"]
 
-Pair = tuple[str, str]
 SIFT_NORM = 512.0  # of the bytes COLMAP stores a unit SIFT descriptor in
+SAME_PX = 1e-2  # keypoints no farther apart are the same
+
+
+# in
 
 
 def import_database(
     database: str | Path, features: str | Path, matches: str | Path | None = None
 ) -> tuple[int, int]:
-    """A COLMAP database -> our features store and, where asked, matches store; returns counts of
-    images and pairs.
+    """A COLMAP database -> our stores; returns counts of images and pairs.
 
     Descriptors are COLMAP's bytes as unit rows, empty rows (N, 0) where it has none. Images without
-    keypoints are passed over. Raises FileNotFoundError when there is no database.
+    keypoints are passed over.
+
+    database: the file that COLMAP writes.
+    features: gets the features.
+    matches: gets the matches, if given.
+
+    Raises MissingFileError when there is no database.
     """
     detector = ColmapKeypoints(Path(database))
     recipe = {"colmap": detector.recipe()}
@@ -51,28 +63,40 @@ def import_database(
             counts[image_id] = len(keypoints)
             store[name] = Features(keypoints, _unit_rows(source, image_id, len(keypoints)))
         store.merge()
-        pairs = 0 if matches is None else _import_matches(source, matches, recipe, names, counts)
+        pairs = 0
+        if matches is not None:
+            with MatchStore(matches, recipe | {"matcher": "colmap"}) as matched:
+                pairs = _import_matches(source, matched, names, counts)
+                matched.merge()
     return len(names), pairs
 
 
 def _import_matches(
-    source: Any,
-    path: str | Path,
-    recipe: dict[str, Any],
-    names: dict[int, str],
-    counts: dict[int, int],
+    source: pycolmap.Database,
+    store: MatchStore,
+    names: Mapping[int, str],
+    counts: Mapping[int, int],
 ) -> int:
+    """names, counts: of keypoints, by image id."""
     import pycolmap
 
-    with MatchStore(path, recipe | {"matcher": "colmap"}) as store:
-        found = list(zip(*source.read_all_matches()))
-        for pair_id, rows in found:
-            id0, id1 = pycolmap.pair_id_to_image_pair(pair_id)
-            store.put(
-                (names[id0], names[id1]), Matches(rows, np.ones(len(rows), np.float32)), counts[id0]
-            )
-        store.merge()
+    found = list(zip(*source.read_all_matches()))
+    for pair_id, rows in found:
+        id0, id1 = pycolmap.pair_id_to_image_pair(pair_id)
+        matches = Matches(rows.astype(np.int64), np.ones(len(rows), np.float32))
+        store.put((names[id0], names[id1]), matches, counts[id0])
     return len(found)
+
+
+def _unit_rows(source: pycolmap.Database, image_id: int, count: int) -> NDArray[np.float32]:
+    stored = source.read_descriptors(image_id) if source.exists_descriptors(image_id) else None
+    if stored is None or len(stored.data) != count:
+        return np.zeros((count, 0), np.float32)
+    rows = stored.data.astype(np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+# out, to a database
 
 
 def export_database(
@@ -86,104 +110,54 @@ def export_database(
     camera_model: str = "SIMPLE_RADIAL",
     verified: bool = False,
 ) -> None:
-    """Stores -> a COLMAP database: a new one, or matches into the one at `path` when the features
-    are of its keypoints.
+    """Stores -> a COLMAP database: a new one, or matches into one that has the same keypoints.
 
-    verified: write the matches as geometrically verified, too. An existing database keeps its
-    cameras, keypoints and other pairs; pairs named here are replaced. Raises ValueError when its
-    keypoints are not those of the features.
+    path: the database. One that exists keeps its cameras, keypoints and other pairs; pairs named
+        here are replaced.
+    images: folder of the photos; not looked at where the database exists.
+    features: store of the features that the matches are of.
+    pairs: names of the images.
+    matches: store of the matches.
+    camera_mode: which images share a camera, in a new database.
+    camera_model: one of COLMAP's, in a new database.
+    verified: write the matches as geometrically verified, too.
+
+    Raises InputError when the keypoints of the database are not those of the features.
     """
     with FeatureStore(features) as found, MatchStore(matches) as matched:
         if Path(path).is_file():
             ids = _ids_with_same_keypoints(path, found, pairs)
             _forget_pairs(path, [(ids[a], ids[b]) for a, b in pairs])
         else:
-            names = sorted({name for pair in pairs for name in pair})
             ids = build_database(
-                path, images, names, camera_mode=camera_mode, camera_model=camera_model
+                path, images, _named(pairs), camera_mode=camera_mode, camera_model=camera_model
             )
             import_features(path, ids, found)
         import_matches(path, ids, pairs, matched, verified=verified)
 
 
-def export_text(
-    folder: str | Path,
-    features: str | Path,
-    pairs: Sequence[Pair] = (),
-    matches: str | Path | None = None,
-) -> None:
-    """Stores -> text: `FOLDER/features/NAME.txt` for COLMAP's feature_importer,
-    `FOLDER/matches.txt` for matches_importer.
-
-    Lines of features are `X Y SCALE ORIENTATION D_1 ... D_128`. Descriptors that COLMAP can hold,
-    128 numbers none of them negative as in RootSIFT, go out as its bytes; of others zeros stand in,
-    for use with the matches. Keypoints without scale and angle get 1 and 0.
-    """
-    folder = Path(folder)
-    with FeatureStore(features) as found:
-        for name in found:
-            _refuse_spaces(name)
-            target = folder / "features" / f"{name}.txt"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_feature_lines(found[name]), encoding="utf-8")
-    if matches is not None:
-        with MatchStore(matches) as matched:
-            blocks = [
-                f"{name0} {name1}\n" + "".join(f"{i} {j}\n" for i, j in matched[name0, name1].pairs)
-                for name0, name1 in pairs
-            ]
-        (folder / "matches.txt").write_text("\n".join(blocks), encoding="utf-8")
-
-
-def _feature_lines(features: Features) -> str:
-    k = features.keypoints
-    ones = np.ones(len(k), np.float32)
-    shape = np.stack(
-        [ones if k.scale is None else k.scale, 0 * ones if k.angle is None else k.angle], 1
-    )
-    numbers = np.concatenate([k.xy + HALF_PIXEL, shape], 1)
-    rows = [
-        # nine digits carry every float32
-        " ".join([*(f"{value:.9g}" for value in row), *map(str, code)])
-        for row, code in zip(numbers.tolist(), _sift_bytes(features.descriptors).tolist())
-    ]
-    return "".join(f"{line}\n" for line in [f"{len(k)} 128", *rows])
-
-
-def _sift_bytes(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(N, 128) bytes as COLMAP stores SIFT; zeros for descriptors that do not fit them."""
-    if descriptors.shape[1] != 128 or (descriptors < 0).any():
-        return np.zeros((len(descriptors), 128), np.uint8)
-    return (SIFT_NORM * descriptors).round().clip(0, 255).astype(np.uint8)
-
-
-def _unit_rows(source: Any, image_id: int, count: int) -> NDArray[np.float32]:
-    stored = source.read_descriptors(image_id) if source.exists_descriptors(image_id) else None
-    if stored is None or len(stored.data) != count:
-        return np.zeros((count, 0), np.float32)
-    rows = stored.data.astype(np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+def _named(pairs: Sequence[Pair]) -> list[str]:
+    """The images that pairs name, sorted."""
+    return sorted(set(chain.from_iterable(pairs)))
 
 
 def _ids_with_same_keypoints(
-    path: str | Path, features: FeatureStore, pairs: Sequence[Pair]
+    path: str | Path, features: FeatureSource, pairs: Sequence[Pair]
 ) -> dict[str, int]:
-    """Image ids of a database whose keypoints are row by row those of the features, to a hundredth
-    of a pixel.
-    """
+    """Image ids of a database whose keypoints are row by row those of the features."""
     with open_database(path) as database:
-        ids = {image.name: image.image_id for image in database.read_all_images()}
-        for name in sorted({name for pair in pairs for name in pair}):
+        ids = image_ids(database)
+        for name in _named(pairs):
             if name not in ids:
                 raise InputError(
                     f"{name!r} is not in {path}; choose a new file to have the images added"
                 )
             ours = features[name].keypoints.xy
-            theirs = database.read_keypoints(ids[name])[:, :2] - HALF_PIXEL
-            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=1e-2):
+            theirs = from_colmap(database.read_keypoints(ids[name])[:, :2])
+            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=SAME_PX):
                 raise InputError(
-                    f"{path} has {len(theirs)} other keypoints for {name!r} than the {len(ours)} features; extract with "
-                    f"--detector colmap:{path}, or choose a new file"
+                    f"{path} has {len(theirs)} other keypoints for {name!r} than the {len(ours)} "
+                    f"features; extract with --detector colmap:{path}, or choose a new file"
                 )
     return ids
 
@@ -197,8 +171,71 @@ def _forget_pairs(path: str | Path, pairs: Sequence[tuple[int, int]]) -> None:
                 database.delete_two_view_geometry(id0, id1)
 
 
+# out, to text
+
+
+def export_text(
+    folder: str | Path,
+    features: str | Path,
+    pairs: Sequence[Pair] = (),
+    matches: str | Path | None = None,
+) -> None:
+    """Stores -> the text files that COLMAP's importers read.
+
+    Lines of features are `X Y SCALE ORIENTATION D_1 ... D_128`. Descriptors that COLMAP can hold,
+    128 numbers none of them negative as in RootSIFT, go out as its bytes; of others zeros stand in,
+    for use with the matches. Keypoints without scale and angle get 1 and 0.
+
+    folder: gets `features/NAME.txt` for feature_importer, `matches.txt` for matches_importer.
+    features: store of all images.
+    pairs: names of the images whose matches are written.
+    matches: store of the matches; None writes features alone.
+
+    Raises InputError for an image whose name holds a space.
+    """
+    folder = Path(folder)
+    with FeatureStore(features) as found:
+        for name in found:
+            _refuse_spaces(name)
+            target = folder / "features" / f"{name}.txt"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_feature_lines(found[name]), encoding="utf-8")
+    if matches is not None:
+        with MatchStore(matches) as matched:
+            blocks = [_match_lines(matched, pair) for pair in pairs]
+        (folder / "matches.txt").write_text("\n".join(blocks), encoding="utf-8")
+
+
+def _match_lines(matches: MatchSource, pair: Pair) -> str:
+    lines = [f"{i} {j}\n" for i, j in matches[pair].pairs]
+    return "".join([f"{pair[0]} {pair[1]}\n", *lines])
+
+
+def _feature_lines(features: Features) -> str:
+    k = features.keypoints
+    shape = np.tile(np.array([1, 0], np.float32), (len(k), 1))  # scale, orientation
+    if k.scale is not None:
+        shape[:, 0] = k.scale
+    if k.angle is not None:
+        shape[:, 1] = k.angle
+    numbers = np.concatenate([to_colmap(k.xy), shape], 1)
+    lines = [f"{len(k)} 128"]
+    for row, code in zip(numbers.tolist(), _sift_bytes(features.descriptors).tolist()):
+        words = [f"{value:.9g}" for value in row]  # nine digits carry every float32
+        lines.append(" ".join([*words, *map(str, code)]))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _sift_bytes(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(N, 128) bytes as COLMAP stores SIFT; zeros for descriptors that do not fit them."""
+    if descriptors.shape[1] != 128 or (descriptors < 0).any():
+        return np.zeros((len(descriptors), 128), np.uint8)
+    return (SIFT_NORM * descriptors).round().clip(0, 255).astype(np.uint8)
+
+
 def _refuse_spaces(name: str) -> None:
     if any(character.isspace() for character in name):
         raise InputError(
-            f"{name!r} holds a space, which COLMAP's text files cannot tell from a separator; export a database"
+            f"{name!r} holds a space, which COLMAP's text files cannot tell from a separator; "
+            "export a database"
         )

@@ -1,39 +1,33 @@
-"""COLMAP database -> model. Knows pycolmap; no stores, no networks."""
+"""COLMAP database -> models. Knows pycolmap; no stores, no networks."""
 
 from __future__ import annotations
 
-import logging
-import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dift_geo.colmap.cameras import CameraMode, Intrinsics
-from dift_geo.colmap.database import (
-    build_database,
-    import_features,
-    import_matches,
-    quiet,
-    verify_database,
-)
+from dift_geo.colmap.database import quiet
 from dift_geo.errors import InputError, NoModelError
-from dift_geo.store.features import FeatureStore
-from dift_geo.store.matches import MatchStore
+
+if TYPE_CHECKING:
+    import pycolmap
 
 __all__ = [
     "MAX_REPROJECTION_PX",
     "MapperName",
+    "NoModelError",
     "Reconstruction",
+    "cam_from_world",
     "map_database",
-    "reconstruct_from_stores",
+    "model_summary",
 ]
 
-logger = logging.getLogger(__name__)
 MapperName = Literal["incremental", "global"]
+Options = TypeVar("Options")
 MAPPER_SEEDS = 8  # of the incremental mapper, at most
 # up to so many images a run takes seconds, and it is worth asking for the best model twice
 SMALL = 30
@@ -43,11 +37,42 @@ MAX_REPROJECTION_PX = 2.0
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What came out: the pycolmap model, its folder, and the numbers for `summary.json`."""
+    """What came out.
 
-    model: Any
+    model: COLMAP's.
+    folder: where it lies.
+    summary: the numbers of `summary.json`.
+    """
+
+    model: pycolmap.Reconstruction
     folder: Path
     summary: dict[str, Any]
+
+    @property
+    def cam_from_world(self) -> dict[str, NDArray[np.float64]]:
+        """Poses (3, 4) of the registered images, by name."""
+        return cam_from_world(self.model)
+
+
+def cam_from_world(model: pycolmap.Reconstruction) -> dict[str, NDArray[np.float64]]:
+    """Poses (3, 4) of the registered images of a model, by name."""
+    return {
+        image.name: np.asarray(image.cam_from_world().matrix())
+        for image in model.images.values()
+        if image.has_pose
+    }
+
+
+def model_summary(models: Sequence[pycolmap.Reconstruction]) -> dict[str, Any]:
+    """What `summary.json` says of models, the best of which comes first."""
+    best = models[0]
+    return {
+        "registered": best.num_reg_images(),
+        "models": len(models),
+        "points": best.num_points3D(),
+        "reprojection_px": round(best.compute_mean_reprojection_error(), 4),
+        "track_length_mean": round(best.compute_mean_track_length(), 3),
+    }
 
 
 def map_database(
@@ -57,136 +82,108 @@ def map_database(
     *,
     mapper: MapperName = "incremental",
     seed: int = 0,
-) -> list[Any]:
-    """Run COLMAP's mapper; models, most registered images first, then most points. Empty when it
-    finds none.
+) -> list[pycolmap.Reconstruction]:
+    """Run COLMAP's mapper; models, most registered images first, then most points.
 
-    The incremental mapper depends on the pair it starts from, and with it on its seed: on ten
-    internet photos one seed gives 2 images, the next all 10. So small sets are mapped from one seed
-    after the other until the best model has come twice, any set is tried again where a model holds
-    fewer than half of the images, and the best model counts. Where all that leaves nothing, it
-    tries once more keeping small models, with a narrow first pair, and with tracks of two views,
-    which COLMAP 4 drops although they are all that two images have.
+    Empty when it finds none.
+
+    path: the database, with verified pairs.
+    images: folder of the photos, for the colours of the points.
+    folder: the mapper writes its models there.
+    mapper: the incremental one is tried with several seeds, see `_map_incrementally`; the global
+        one (GLOMAP) once.
+    seed: the first one.
     """
     import pycolmap
 
     if mapper not in get_args(MapperName):
         raise InputError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with pycolmap.Database.open(str(path)) as database:
-        enough = database.num_images() / 2
-        # times that the best model should have come
-        wanted = 2 if database.num_images() <= SMALL else 1
-        two_views = database.num_images() == 2
-    attempts: list[Any]
-    run: Any
+    job = _Job(str(path), str(images), str(folder))
     if mapper == "incremental":
-        attempts = [
-            pycolmap.IncrementalPipelineOptions(random_seed=seed + i) for i in range(MAPPER_SEEDS)
-        ]
-        attempts.append(pycolmap.IncrementalPipelineOptions(random_seed=seed, min_model_size=2))
-        attempts[-1].triangulation.ignore_two_view_tracks = False
-        attempts[-1].mapper.init_min_tri_angle = 1.0
-        for options in attempts:
-            options.mapper.filter_max_reproj_error = MAX_REPROJECTION_PX
-            # do not determine the cameras: refined, they drift off and take the pose along
-            if two_views:
-                options.ba_refine_focal_length = options.ba_refine_extra_params = False
-        run = pycolmap.incremental_mapping
-    else:
-        attempts = [pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)]
-        run = pycolmap.global_mapping
-    usable: list[Any] = []
-    for attempt, options in enumerate(attempts):
-        times = sum(_size(model) == _size(usable[0]) for model in usable)
-        if usable and (
-            attempt == MAPPER_SEEDS or (usable[0].num_reg_images() >= enough and times >= wanted)
-        ):
+        return _map_incrementally(job, seed)
+    options = pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)
+    return _ranked(job.run(pycolmap.global_mapping, options))
+
+
+def _map_incrementally(job: _Job, seed: int) -> list[pycolmap.Reconstruction]:
+    """Models of as many seeds as it takes.
+
+    The incremental mapper depends on the pair it starts from, and with it on its seed: on ten
+    internet photos one seed gives 2 images, the next all 10. So small sets are mapped from one seed
+    after the other until the best model has come twice, any set is tried again where a model holds
+    fewer than half of the images, and the best model counts. Where all that leaves nothing, it
+    tries once more with what COLMAP leaves out by itself.
+    """
+    import pycolmap
+
+    count = job.count_images()
+    wanted = 2 if count <= SMALL else 1  # times that the best model should come
+    models: list[pycolmap.Reconstruction] = []
+    for attempt in range(MAPPER_SEEDS):
+        options = _incremental_options(seed + attempt, count)
+        models = _ranked([*models, *job.run(pycolmap.incremental_mapping, options)])
+        sizes = [_size(model) for model in models]
+        if models and models[0].num_reg_images() >= count / 2 and sizes.count(sizes[0]) >= wanted:
             break
+    return models or _ranked(job.run(pycolmap.incremental_mapping, _last_resort(seed, count)))
+
+
+def _incremental_options(seed: int, image_count: int) -> pycolmap.IncrementalPipelineOptions:
+    import pycolmap
+
+    options = pycolmap.IncrementalPipelineOptions(random_seed=seed)
+    options.mapper.filter_max_reproj_error = MAX_REPROJECTION_PX
+    if image_count == 2:
+        # two views do not determine the cameras: refined, they drift off and take the pose along
+        options.ba_refine_focal_length = options.ba_refine_extra_params = False
+    return options
+
+
+def _last_resort(seed: int, image_count: int) -> pycolmap.IncrementalPipelineOptions:
+    """Keep small models, start from a narrow pair, and keep tracks of two views.
+
+    COLMAP 4 drops those tracks, although they are all that two images have.
+    """
+    options = _incremental_options(seed, image_count)
+    options.min_model_size = 2
+    options.triangulation.ignore_two_view_tracks = False
+    options.mapper.init_min_tri_angle = 1.0
+    return options
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Where a mapper reads and writes: database, folder of photos, folder of models."""
+
+    database: str
+    images: str
+    folder: str
+
+    def count_images(self) -> int:
+        import pycolmap
+
+        with pycolmap.Database.open(self.database) as database:
+            return database.num_images()
+
+    def run(
+        self,
+        mapping: Callable[[str, str, str, Options], dict[int, pycolmap.Reconstruction]],
+        options: Options,
+    ) -> list[pycolmap.Reconstruction]:
+        """The models of one run that hold anything."""
+        import pycolmap
+
         # "failed to create any sparse model" is for the caller to say
         with quiet(pycolmap.logging.Level.FATAL):
-            models = run(str(path), str(images), str(folder), options)
-        usable += [
-            model
-            for model in models.values()
-            if model.num_reg_images() >= 2 and model.num_points3D() > 0
-        ]
-        usable.sort(key=_size, reverse=True)
-    return usable
+            models = mapping(self.database, self.images, self.folder, options)
+        return [m for m in models.values() if m.num_reg_images() >= 2 and m.num_points3D() > 0]
 
 
-def _size(model: Any) -> tuple[int, int, int]:
+def _ranked(models: Iterable[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
+    return sorted(models, key=_size, reverse=True)
+
+
+def _size(model: pycolmap.Reconstruction) -> tuple[int, int, int]:
     """What the best of several models has most of, and by which one knows it again."""
     return model.num_reg_images(), model.num_points3D(), model.compute_num_observations()
-
-
-def reconstruct_from_stores(
-    images: str | Path,
-    features_path: str | Path,
-    matches_path: str | Path,
-    pairs: Sequence[tuple[str, str]],
-    out: str | Path,
-    *,
-    camera_mode: CameraMode = "auto",
-    camera_model: str = "SIMPLE_RADIAL",
-    intrinsics: Intrinsics | None = None,
-    verify: bool = True,
-    mapper: MapperName = "incremental",
-    seed: int = 0,
-) -> Reconstruction:
-    """Stores -> `OUT/database.db` -> the best model in `OUT/sparse/`.
-
-    verify: off, matches are taken as verified. Raises NoModelError instead of leaving an empty
-    model.
-    """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    database = out / "database.db"
-    names = sorted({name for pair in pairs for name in pair})
-    shutil.rmtree(out / "sparse", ignore_errors=True)  # an old model must not pass for a new one
-    clock = time.monotonic()
-    with quiet():
-        ids = build_database(
-            database,
-            images,
-            names,
-            camera_mode=camera_mode,
-            camera_model=camera_model,
-            intrinsics=intrinsics,
-        )
-    with FeatureStore(features_path) as features, MatchStore(matches_path) as matches:
-        import_features(database, ids, features)
-        counts = import_matches(database, ids, pairs, matches, verified=not verify)
-    inliers = verify_database(database, pairs, seed=seed) if verify else counts
-    verified_at = time.monotonic()
-    models = map_database(database, images, out / "models", mapper=mapper, seed=seed)
-    mapped_at = time.monotonic()
-    shutil.rmtree(out / "models", ignore_errors=True)
-    summary: dict[str, Any] = {
-        "images": len(names),
-        "pairs": len(pairs),
-        "matches_mean": round(float(np.mean(counts)), 1) if counts else 0.0,
-        "inliers_mean": round(float(np.mean(inliers)), 1) if inliers else 0.0,
-        "verified_pairs": int(np.count_nonzero(inliers)),
-        "seconds": {
-            "verify": round(verified_at - clock, 2),
-            "map": round(mapped_at - verified_at, 2),
-        },
-    }
-    if not models:
-        raise NoModelError(
-            f"COLMAP found no model: {len(names)} images, {summary['matches_mean']} matches per pair, "
-            f"{summary['verified_pairs']} of {len(pairs)} pairs verified; expected overlapping photos taken from "
-            "different places. More keypoints (--max-keypoints) or a larger --size may help"
-        )
-    best = models[0]
-    (out / "sparse").mkdir()
-    best.write(str(out / "sparse"))
-    summary |= {
-        "registered": best.num_reg_images(),
-        "models": len(models),
-        "points": best.num_points3D(),
-        "reprojection_px": round(best.compute_mean_reprojection_error(), 4),
-        "track_length_mean": round(best.compute_mean_track_length(), 3),
-    }
-    return Reconstruction(best, out / "sparse", summary)

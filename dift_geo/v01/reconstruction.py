@@ -1,6 +1,12 @@
 """`dift_geo.reconstruction` of 0.1, for scripts that import it."""
 
-from dift_geo.colmap.cameras import CameraMode, read_intrinsics
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dift_geo import sfm
+from dift_geo.colmap.cameras import CameraMode, Intrinsics, read_intrinsics
 from dift_geo.colmap.database import (
     build_database,
     import_features,
@@ -13,8 +19,8 @@ from dift_geo.colmap.mapping import (
     NoModelError,
     Reconstruction,
     map_database,
-    reconstruct_from_stores,
 )
+from dift_geo.types import Pair
 
 __all__ = [
     "CameraMode",
@@ -30,3 +36,30 @@ __all__ = [
     "reconstruct_from_stores",
     "verify_database",
 ]
+
+
+def reconstruct_from_stores(
+    images: str | Path,
+    features_path: str | Path,
+    matches_path: str | Path,
+    pairs: Sequence[Pair],
+    out: str | Path,
+    *,
+    camera_mode: CameraMode = "auto",
+    camera_model: str = "SIMPLE_RADIAL",
+    intrinsics: Intrinsics | None = None,
+    verify: bool = True,
+    mapper: MapperName = "incremental",
+    seed: int = 0,
+) -> Reconstruction:
+    """`dift_geo.sfm.reconstruct_from_stores` with keywords in the place of `SfmOptions`."""
+    options = sfm.SfmOptions(
+        camera_mode=camera_mode,
+        camera_model=camera_model,
+        intrinsics=intrinsics,
+        mapper=mapper,
+        seed=seed,
+    )
+    return sfm.reconstruct_from_stores(
+        images, features_path, matches_path, pairs, out, options, verify=verify
+    )
