@@ -1,21 +1,21 @@
-"""`dift-geo calibrate`."""
+"""`dift-geo calibrate`: fit a projection on a user's own photos."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from dift_geo.cli.flags import add_extractor_flags, command, take_extractor
-from dift_geo.errors import InputError
+from dift_geo.cli.flags import add_extractor_flags, command, take_extractor_options
+
+if TYPE_CHECKING:
+    from dift_geo.cli.flags import Commands
 
 __all__ = ["add_calibrate"]
 
 
-# calibrate
-
-
-def add_calibrate(commands: Any) -> None:
+def add_calibrate(commands: Commands) -> None:
+    """Register the command."""
     parser = command(
         commands,
         "calibrate",
@@ -27,7 +27,6 @@ def add_calibrate(commands: Any) -> None:
         "images", type=Path, help="folder of photos like those to be matched; a few dozen will do"
     )
     parser.add_argument("out", type=Path, help="projection for --projection")
-    add_extractor_flags(parser, size=640, max_keypoints=1000)
     parser.add_argument(
         "--dim", type=int, help="of the projected descriptor; default: 128, 256 for dift+rootsift"
     )
@@ -38,21 +37,14 @@ def add_calibrate(commands: Any) -> None:
         metavar="N",
         help="synthetic views per photo; 0 chooses by their number",
     )
+    add_extractor_flags(parser, size=640, max_keypoints=1000)
 
 
-def _calibrate(images: Path, out: Path, dim: int | None, views: int, **options: Any) -> None:
+def _calibrate(images: Path, out: Path, dim: int | None, views: int, **flags: object) -> None:
     from dift_geo.dift.calibration import calibrate
-    from dift_geo.dift.describer import Dift
 
-    seed = options["seed"]
-    dift, *others = take_extractor(options).describers
-    if not isinstance(dift, Dift):
-        raise InputError(
-            "calibrate fits a projection for DIFT; expected --descriptor dift or dift+rootsift"
-        )
-    if others:
-        dift = dift.beside_of(others[0], None)
-    result = calibrate(images, dift, dim=dim, views=views, seed=seed)
+    options = take_extractor_options(flags)
+    result = calibrate(images, options.build_raw(), dim=dim, views=views, seed=options.seed)
     result.projection.save(out)
     if result.mma_after <= result.mma_before:
         print(

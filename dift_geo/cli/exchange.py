@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dift_geo.cli.flags import command
 from dift_geo.errors import InputError
+from dift_geo.options import add_flags
+
+if TYPE_CHECKING:
+    from dift_geo.cli.flags import Commands
+    from dift_geo.colmap.cameras import CameraMode
 
 __all__ = ["add_export", "add_import"]
 
 
-# COLMAP's own files
-
-
-def add_import(commands: Any) -> None:
+def add_import(commands: Commands) -> None:
+    """Register the command."""
     parser = command(
         commands,
         "import",
@@ -22,12 +25,8 @@ def add_import(commands: Any) -> None:
         "COLMAP database -> features store",
         "dift-geo import database.db features.h5 --matches matches.h5",
     )
-    parser.add_argument("database", type=Path)
-    parser.add_argument(
-        "features",
-        type=Path,
-        help="gets COLMAP's keypoints and descriptors as hloc-compatible HDF5",
-    )
+    parser.add_argument("database", type=Path, help="as `colmap feature_extractor` writes it")
+    parser.add_argument("features", type=Path, help="gets keypoints and descriptors, as HDF5")
     parser.add_argument("--matches", type=Path, metavar="FILE", help="also gets COLMAP's matches")
 
 
@@ -38,7 +37,10 @@ def _import(database: Path, features: Path, matches: Path | None) -> None:
     print(f"{images} images -> {features}" + (f", {pairs} pairs -> {matches}" if matches else ""))
 
 
-def add_export(commands: Any) -> None:
+def add_export(commands: Commands) -> None:
+    """Register the command."""
+    from dift_geo.sfm import SfmOptions
+
     parser = command(
         commands,
         "export",
@@ -47,7 +49,7 @@ def add_export(commands: Any) -> None:
         "dift-geo export features.h5 pairs.txt matches.h5 --database database.db --images photos/",
     )
     parser.add_argument("features", type=Path, help="ours or hloc's")
-    parser.add_argument("pairs", type=Path)
+    parser.add_argument("pairs", type=Path, help="as `dift-geo pairs` writes them")
     parser.add_argument("matches", type=Path, help="ours or hloc's")
     parser.add_argument(
         "--database", type=Path, metavar="FILE", help="new, or one that has the features' keypoints"
@@ -66,12 +68,7 @@ def add_export(commands: Any) -> None:
         action="store_true",
         help="declare the matches verified: COLMAP will not check them",
     )
-    parser.add_argument(
-        "--camera-mode", choices=("auto", "single", "per-folder", "per-image"), default="auto"
-    )
-    parser.add_argument(
-        "--camera-model", default="SIMPLE_RADIAL", metavar="MODEL", help="a COLMAP camera model"
-    )
+    add_flags(parser, SfmOptions, only=["camera_mode", "camera_model"])
 
 
 def _export(
@@ -81,7 +78,9 @@ def _export(
     database: Path | None,
     images: Path | None,
     text: Path | None,
-    **options: Any,
+    verified: bool,
+    camera_mode: CameraMode,
+    camera_model: str,
 ) -> None:
     from dift_geo.colmap.exchange import export_database, export_text
     from dift_geo.pairs.lists import read_pairs
@@ -94,9 +93,17 @@ def _export(
     with FeatureStore(features) as store:
         chosen = read_pairs(pairs, list(store))
     if database is not None:
-        export_database(database, images or "", features, chosen, matches, **options)
+        export_database(
+            database,
+            images or "",
+            features,
+            chosen,
+            matches,
+            verified=verified,
+            camera_mode=camera_mode,
+            camera_model=camera_model,
+        )
     if text is not None:
         export_text(text, features, chosen, matches)
-    print(
-        f"{len(chosen)} pairs -> {', '.join(str(target) for target in (database, text) if target)}"
-    )
+    targets = ", ".join(str(target) for target in (database, text) if target is not None)
+    print(f"{len(chosen)} pairs -> {targets}")

@@ -1,26 +1,30 @@
-"""`dift-geo extract`, `pairs` and `match`: the road step by step."""
+"""`dift-geo extract`, `pairs` and `match`: the steps of `reconstruct` one by one."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dift_geo.cli.flags import (
     add_extractor_flags,
     add_match_flags,
     command,
     report_skipped,
+    take_device,
     take_extractor,
+    take_match_options,
 )
 from dift_geo.errors import InputError
+from dift_geo.options import add_flags
+
+if TYPE_CHECKING:
+    from dift_geo.cli.flags import Commands
 
 __all__ = ["add_extract", "add_match", "add_pairs"]
 
 
-# extract, pairs, match
-
-
-def add_extract(commands: Any) -> None:
+def add_extract(commands: Commands) -> None:
+    """Register the command."""
     parser = command(
         commands,
         "extract",
@@ -28,27 +32,30 @@ def add_extract(commands: Any) -> None:
         "photos -> features store",
         "dift-geo extract photos/ features.h5",
     )
-    parser.add_argument("images", type=Path)
+    parser.add_argument("images", type=Path, help="folder of photos, read recursively")
     parser.add_argument("features", type=Path, help="hloc-compatible HDF5")
-    add_extractor_flags(parser)
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
+    add_extractor_flags(parser)
 
 
-def _extract(images: Path, features: Path, strict: bool, **options: Any) -> int:
+def _extract(images: Path, features: Path, strict: bool, **flags: object) -> int:
     from dift_geo.engine.loops import extract_images
     from dift_geo.images import list_images
 
     names = list_images(images)
     if not names:
-        raise InputError(f"{images} holds no images")
-    skipped = extract_images(images, names, take_extractor(options), features, strict=strict)
+        raise InputError(f"{images} holds no images, expected at least one")
+    skipped = extract_images(images, names, take_extractor(flags), features, strict=strict)
     if len(skipped) == len(names):
         raise InputError(f"none of the {len(names)} images in {images} can be read")
     print(f"{len(names) - len(skipped)} images -> {features}")
     return report_skipped(skipped)
 
 
-def add_pairs(commands: Any) -> None:
+def add_pairs(commands: Commands) -> None:
+    """Register the command."""
+    from dift_geo.sfm import SfmOptions
+
     parser = command(
         commands,
         "pairs",
@@ -57,16 +64,8 @@ def add_pairs(commands: Any) -> None:
         "dift-geo pairs features.h5 pairs.txt --pairs sequential",
     )
     parser.add_argument("features", type=Path, help="a features store, or a folder of images")
-    parser.add_argument("out", type=Path)
-    parser.add_argument(
-        "--pairs",
-        default="exhaustive",
-        metavar="HOW",
-        help="exhaustive, sequential or a pairs file to check",
-    )
-    parser.add_argument(
-        "--overlap", type=int, default=10, metavar="N", help="images ahead, with --pairs sequential"
-    )
+    parser.add_argument("out", type=Path, help="lines of two names, as hloc and COLMAP read them")
+    add_flags(parser, SfmOptions, only=["pairs", "overlap"], defaults={"pairs": "exhaustive"})
 
 
 def _pairs(features: Path, out: Path, pairs: str, overlap: int) -> None:
@@ -75,13 +74,20 @@ def _pairs(features: Path, out: Path, pairs: str, overlap: int) -> None:
     from dift_geo.pairs.lists import write_pairs
     from dift_geo.store.features import FeatureStore
 
-    names = list_images(features) if features.is_dir() else list(FeatureStore(features))
+    if features.is_dir():
+        names = list_images(features)
+    else:
+        with FeatureStore(features) as store:
+            names = list(store)
     chosen = choose_pairs(names, pairs, overlap)
     write_pairs(out, chosen)
     print(f"{len(chosen)} pairs of {len(names)} images -> {out}")
 
 
-def add_match(commands: Any) -> None:
+def add_match(commands: Commands) -> None:
+    """Register the command."""
+    from dift_geo.extractor import ExtractorOptions
+
     parser = command(
         commands,
         "match",
@@ -90,18 +96,19 @@ def add_match(commands: Any) -> None:
         "dift-geo match features.h5 pairs.txt matches.h5",
     )
     parser.add_argument("features", type=Path, help="ours or hloc's")
-    parser.add_argument("pairs", type=Path)
+    parser.add_argument("pairs", type=Path, help="as `dift-geo pairs` writes them")
     parser.add_argument("matches", type=Path, help="hloc-compatible HDF5")
     add_match_flags(parser)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps")
+    add_flags(parser, ExtractorOptions, only=["device"])
 
 
-def _match(features: Path, pairs: Path, matches: Path, **options: Any) -> None:
+def _match(features: Path, pairs: Path, matches: Path, **flags: object) -> None:
     from dift_geo.engine.loops import match_pairs
     from dift_geo.pairs.lists import read_pairs
     from dift_geo.store.features import FeatureStore
 
+    options, device = take_match_options(flags), take_device(flags)
     with FeatureStore(features) as store:
         chosen = read_pairs(pairs, list(store))
-    match_pairs(features, chosen, matches, **options)
+    match_pairs(features, chosen, matches, options, device=device)
     print(f"{len(chosen)} pairs -> {matches}")

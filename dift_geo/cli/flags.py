@@ -1,126 +1,135 @@
-"""Flags that several commands share."""
+"""What the commands share: how one is registered, and the flags of an extractor and of matching.
+
+Flags are made of the fields of the options, so that a new field is a new flag. Knows no command.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, get_args
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING
 
-__all__ = ["add_extractor_flags", "add_match_flags", "command", "report_skipped", "take_extractor"]
+from dift_geo.options import add_flags, take_flags
 
-SKIPPED_SOME = 3
-EXTRACTOR_FLAGS = (
-    "backend", "detector", "descriptor", "reading", "max_keypoints", "size", "projection", "mode", "precision", "max_batch"
-)  # fmt: skip
+if TYPE_CHECKING:
+    from dift_geo.extractor import Extractor, ExtractorOptions
+    from dift_geo.matching.options import MatchOptions
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Flags = MutableMapping[str, object]  # parsed, by name
+
+__all__ = [
+    "SKIPPED_SOME",
+    "add_extractor_flags",
+    "add_match_flags",
+    "command",
+    "report_skipped",
+    "take_device",
+    "take_extractor",
+    "take_extractor_options",
+    "take_match_options",
+]
+
+SKIPPED_SOME = 3  # exit code
 
 
-# flags that several commands share
+MODEL_FLAGS = ("reading", "projection", "mode", "precision", "max_batch")
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Names the places alone in the usage, keeps the example's lines, shows telling defaults."""
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None = None,
+    ) -> None:
+        places = [action for action in actions if not action.option_strings]
+        words = [self._format_args(action, action.dest) for action in places]
+        super().add_usage(f"{self._prog} {' '.join(words)} [flags]", actions, groups, prefix)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default is None or action.default is False or action.default in ("", [])
+        if silent or "default" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def command(
-    commands: Any, name: str, run: Any, summary: str, example: str
+    commands: Commands,
+    name: str,
+    run: Callable[..., int | None],
+    summary: str,
+    example: str,
 ) -> argparse.ArgumentParser:
+    """Register a command.
+
+    run: does it; is given the parsed flags as keywords and returns the exit code, None for 0.
+    summary: half a sentence for the list of commands.
+    example: a command line that works.
+    """
     parser = commands.add_parser(
         name,
         help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
+        description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"example:\n  {example}",
-        formatter_class=type(
-            "_Help",
-            (argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter),
-            {},
-        ),
+        formatter_class=_Help,
     )
     parser.set_defaults(run=run)
-    return parser  # type: ignore[no-any-return]
+    return parser
 
 
-def add_extractor_flags(
-    parser: argparse.ArgumentParser, size: int = 1600, max_keypoints: int = 8192
-) -> None:
-    from dift_geo.backends.device import Precision
-    from dift_geo.extractor import DESCRIPTORS
+def add_extractor_flags(parser: argparse.ArgumentParser, **defaults: object) -> None:
+    """Flags of `ExtractorOptions`; defaults: other ones than the fields' own."""
+    from dift_geo.extractor import ExtractorOptions
 
-    group = parser.add_argument_group("features")
-    group.add_argument(
-        "--backend",
-        default="tiny",
-        metavar="NAME",
-        help="tiny, sd2.1, adm, ..., a model folder or a hub id",
-    )
-    group.add_argument(
-        "--detector",
-        default="sift",
-        metavar="NAME",
-        help="sift, superpoint (or its folder or hub id), colmap:DATABASE",
-    )
-    group.add_argument(
-        "--descriptor",
-        default="dift",
-        choices=DESCRIPTORS,
-        help="what is computed at the keypoints",
-    )
-    group.add_argument(
-        "--reading", choices=("dense", "oriented"), help="default: what suits the backend"
-    )
-    group.add_argument(
-        "--max-keypoints", type=int, default=max_keypoints, metavar="N", help="per image"
-    )
-    group.add_argument(
-        "--size",
-        type=int,
-        default=size,
-        metavar="PX",
-        help="longest side the network and detector see",
-    )
-    group.add_argument(
-        "--projection", metavar="FILE", help="a projection fitted by `dift-geo calibrate`"
-    )
-    group.add_argument("--seed", type=int, default=0, help="of noise and RANSAC")
-    group.add_argument(
-        "--device", default="cpu", help="cpu, cuda, mps, or auto for the best there is"
-    )
-    group.add_argument(
-        "--mode",
-        choices=("default", "paper"),
-        default="default",
-        help="paper: published settings of SD or ADM",
-    )
-    group.add_argument(
-        "--precision", choices=get_args(Precision), default="auto", help="auto: half on a GPU"
-    )
-    group.add_argument(
-        "--max-batch", type=int, metavar="N", help="images or draws at once; bounds memory"
-    )
+    usual = {"max_keypoints": 8192, **defaults}
+    features = parser.add_argument_group("features")
+    add_flags(features, ExtractorOptions, without=(*MODEL_FLAGS, "seed"), defaults=usual)
+    features.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    model = parser.add_argument_group("diffusion model")
+    add_flags(model, ExtractorOptions, only=MODEL_FLAGS, defaults=usual)
 
 
-def take_extractor(options: dict[str, Any]) -> Any:
-    """Take the extractor's flags out of `options` and build it."""
+def take_extractor_options(flags: Flags) -> ExtractorOptions:
+    """Take the extractor's flags out of `flags`. Raises InputError where they contradict."""
+    from dift_geo.extractor import ExtractorOptions
+
+    return take_flags(ExtractorOptions, flags)
+
+
+def take_extractor(flags: Flags) -> Extractor:
+    """Take the extractor's flags out of `flags` and build it."""
+    return take_extractor_options(flags).build()
+
+
+def add_match_flags(parser: argparse.ArgumentParser, **defaults: object) -> None:
+    """Flags of `MatchOptions`; defaults: other ones than the fields' own."""
+    from dift_geo.matching.options import MatchOptions
+
+    add_flags(parser.add_argument_group("matching"), MatchOptions, defaults=defaults)
+
+
+def take_match_options(flags: Flags) -> MatchOptions:
+    """Take the flags of matching out of `flags`."""
+    from dift_geo.matching.options import MatchOptions
+
+    return take_flags(MatchOptions, flags)
+
+
+def take_device(flags: Flags) -> str:
+    """Take --device out of `flags`: what `auto` means here, or InputError for what is not there."""
     from dift_geo.backends.device import pick_device
-    from dift_geo.extractor import build_extractor
 
-    flags = {name: options.pop(name) for name in EXTRACTOR_FLAGS}
-    options["device"] = str(pick_device(options["device"]))
-    return build_extractor(**flags, seed=options["seed"], device=options["device"])
-
-
-def add_match_flags(parser: argparse.ArgumentParser, ratio: float | None = None) -> None:
-    parser.add_argument(
-        "--ratio",
-        type=float,
-        default=ratio,
-        metavar="R",
-        help="Lowe's ratio test, both ways; 1 or none is off",
-    )
-    parser.add_argument(
-        "--min-similarity", type=float, metavar="C", help="least cosine of a match; off by default"
-    )
+    return str(pick_device(str(flags.pop("device"))))
 
 
 def report_skipped(skipped: list[str]) -> int:
+    """Say which images were skipped; returns the exit code."""
     if skipped:
-        print(
-            f"dift-geo: {len(skipped)} unreadable image(s) skipped: {', '.join(skipped)}",
-            file=sys.stderr,
-        )
+        names = ", ".join(skipped)
+        print(f"dift-geo: {len(skipped)} unreadable image(s) skipped: {names}", file=sys.stderr)
     return SKIPPED_SOME if skipped else 0

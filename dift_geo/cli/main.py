@@ -1,26 +1,46 @@
 """The command line: flags in, one call, one line or one JSON file out. All the work is elsewhere.
 
 Exit codes: 0 done, 1 cannot do it (one line on stderr says why), 2 wrong flags, 3 done but some
-images were skipped, 130 interrupted (finished work is kept).
+images were skipped, 130 interrupted (finished work is kept). With the environment variable
+DIFT_GEO_DEBUG=1 every error shows its traceback.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 
 from dift_geo import __version__
 from dift_geo.cli.calibrate import add_calibrate
+from dift_geo.cli.compare import add_compare
+from dift_geo.cli.download import add_download
 from dift_geo.cli.evaluate import add_evaluate
 from dift_geo.cli.exchange import add_export, add_import
 from dift_geo.cli.features import add_extract, add_match, add_pairs
 from dift_geo.cli.homography import add_homography
 from dift_geo.cli.reconstruct import add_reconstruct
+from dift_geo.errors import DiftGeoError
 
 __all__ = ["build_parser", "main"]
+
+COMMANDS = (
+    add_reconstruct,
+    add_extract,
+    add_pairs,
+    add_match,
+    add_homography,
+    add_calibrate,
+    add_evaluate,
+    add_compare,
+    add_download,
+    add_import,
+    add_export,
+)
+INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,39 +51,51 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"dift-geo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    roads = (
-        add_reconstruct,
-        add_extract,
-        add_pairs,
-        add_match,
-        add_homography,
-        add_calibrate,
-        add_evaluate,
-    )
-    for add in (*roads, add_import, add_export):
+    for add in COMMANDS:
         add(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = vars(build_parser().parse_args(argv))
+    words = sys.argv[1:] if argv is None else argv
+    flags = vars(build_parser().parse_args(words))
     logging.basicConfig(format="dift-geo: %(message)s", level=logging.WARNING)
-    options.pop("command")
-    run = options.pop("run")
-    if "command_line" in options:  # commands that keep it in their results
-        options["command_line"] = shlex.join(
-            ["dift-geo", *(sys.argv[1:] if argv is None else argv)]
-        )
+    del flags["command"]
+    run = flags.pop("run")
+    if "command_line" in flags:  # commands that keep it in their results
+        flags["command_line"] = shlex.join(["dift-geo", *words])
     try:
-        return int(run(**options) or 0)
+        return int(run(**flags) or 0)
     except KeyboardInterrupt:
-        print(
-            "dift-geo: interrupted; finished work is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
-        return 130
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        text = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"dift-geo: {' '.join(str(text).split())}", file=sys.stderr)
+        _say("interrupted; finished work is kept, the same command goes on from there")
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("DIFT_GEO_DEBUG", "0") not in ("", "0"):
+            raise
+        _say(_in_one_line(error))
         return 1
+
+
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, DiftGeoError | OSError):
+        return text
+    kind = type(error).__name__
+    if _no_memory_left(error):
+        return f"no memory left; try a smaller --size or --max-batch ({kind}: {text})"
+    return (
+        f"defect of dift-geo, please report it: {kind}: {text} "
+        "(the same command with DIFT_GEO_DEBUG=1 before it shows where)"
+    )
+
+
+def _no_memory_left(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")  # where torch was not loaded, its memory did not run out
+    return torch is not None and isinstance(error, torch.cuda.OutOfMemoryError)
+
+
+def _say(text: str) -> None:
+    print(f"dift-geo: {text}", file=sys.stderr)

@@ -1,27 +1,32 @@
-"""`dift-geo reconstruct`."""
+"""`dift-geo reconstruct`: photos in, a COLMAP model out."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dift_geo.cli.flags import (
-    EXTRACTOR_FLAGS,
     add_extractor_flags,
     add_match_flags,
     command,
     report_skipped,
-    take_extractor,
+    take_device,
+    take_extractor_options,
+    take_match_options,
 )
 from dift_geo.errors import InputError
+from dift_geo.options import add_flags, take_flags
+
+if TYPE_CHECKING:
+    from dift_geo.cli.flags import Commands
 
 __all__ = ["add_reconstruct"]
 
 
-# reconstruct
+def add_reconstruct(commands: Commands) -> None:
+    """Register the command."""
+    from dift_geo.sfm import SfmOptions
 
-
-def add_reconstruct(commands: Any) -> None:
     parser = command(
         commands,
         "reconstruct",
@@ -35,67 +40,52 @@ def add_reconstruct(commands: Any) -> None:
         type=Path,
         help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json",
     )
+    parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
+    made_before = parser.add_argument_group("made before, by this program or by hloc")
+    made_before.add_argument("--features", type=Path, metavar="FILE", help="nothing is extracted")
+    made_before.add_argument(
+        "--matches", type=Path, metavar="FILE", help="of --features; nothing is matched"
+    )
     add_extractor_flags(parser)
     add_match_flags(parser, ratio=0.95)
-    parser.add_argument(
-        "--features",
-        type=Path,
-        metavar="FILE",
-        help="made before, ours or hloc's: nothing is extracted",
-    )
-    parser.add_argument(
-        "--matches",
-        type=Path,
-        metavar="FILE",
-        help="made before, of --features: nothing is matched",
-    )
-    parser.add_argument(
-        "--pairs",
-        metavar="HOW",
-        help="exhaustive (or what --matches holds), sequential or a pairs file",
-    )
-    parser.add_argument(
-        "--overlap", type=int, default=10, metavar="N", help="images ahead, with --pairs sequential"
-    )
-    parser.add_argument(
-        "--camera-mode", choices=("auto", "single", "per-folder", "per-image"), default="auto"
-    )
-    parser.add_argument(
-        "--camera-model", default="SIMPLE_RADIAL", metavar="MODEL", help="a COLMAP camera model"
-    )
-    parser.add_argument(
+    mapping = parser.add_argument_group("pairs and mapping")
+    add_flags(mapping, SfmOptions, without=["seed"])
+    mapping.add_argument(
         "--intrinsics",
         type=Path,
         metavar="FILE",
         help="known cameras: lines `IMAGE_NAME|* MODEL PARAMS...`",
     )
-    parser.add_argument("--mapper", choices=("incremental", "global"), default="incremental")
-    parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
 
 
 def _reconstruct(
     images: Path,
     out: Path,
-    intrinsics: Path | None,
     features: Path | None,
     matches: Path | None,
-    **options: Any,
+    intrinsics: Path | None,
+    strict: bool,
+    **flags: object,
 ) -> int:
     from dift_geo.colmap.cameras import read_intrinsics
-    from dift_geo.sfm import reconstruct, reconstruct_from_files
+    from dift_geo.sfm import SfmOptions, reconstruct, reconstruct_from_files
 
-    options["intrinsics"] = None if intrinsics is None else read_intrinsics(intrinsics)
-    if features is not None:
-        unused = {*EXTRACTOR_FLAGS, "strict"}
-        kept = {name: value for name, value in options.items() if name not in unused}
-        result = reconstruct_from_files(images, out, features, matches, **kept)
-    elif matches is not None:
+    if matches is not None and features is None:
         raise InputError(
             "--matches needs --features: matches are indices into the features they were made of"
         )
+    asked = take_extractor_options(flags)
+    match, device = take_match_options(flags), take_device({"device": asked.device})
+    cameras = None if intrinsics is None else read_intrinsics(intrinsics)
+    options = take_flags(SfmOptions, flags, seed=asked.seed, intrinsics=cameras)
+    if features is not None:
+        result = reconstruct_from_files(
+            images, out, features, matches, options, match, device=device
+        )
     else:
-        options["pairs"] = options["pairs"] or "exhaustive"
-        result = reconstruct(images, out, take_extractor(options), **options)
+        result = reconstruct(
+            images, out, asked.build(), options, match, strict=strict, device=device
+        )
     s = result.summary
     print(
         f"{s['registered']}/{s['images']} images registered, {s['points']} points, "
