@@ -57,15 +57,17 @@ class Extractor:
         name: str | None = None,
         *,
         photo: NDArray[np.uint8] | None = None,
+        mask: NDArray[np.bool_] | None = None,
     ) -> Features:
         """Detect and describe (H, W, 3) uint8 RGB; keypoints come in its frame.
 
         name: of the image below its folder. It seeds noise, and keypoints that other programs found
             are looked up by it; None takes a checksum of the pixels.
         photo: the photo at its own size, where `image` is a resized copy of it.
+        mask: (H, W) bool, true where keypoints are wanted; None has them everywhere.
         """
         return detect_and_describe(
-            self.detector, self.describer, image, name, self.size, photo=photo
+            self.detector, self.describer, image, name, self.size, photo=photo, mask=mask
         )
 
     def recipe(self) -> dict[str, object]:

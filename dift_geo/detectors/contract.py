@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.errors import InputError
 from dift_geo.images import resize_longest
 from dift_geo.types import Features, Keypoints
 
@@ -88,6 +89,7 @@ def detect_and_describe(
     size: int | None = None,
     *,
     photo: NDArray[np.uint8] | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> Features:
     """The features of one image, in its own frame.
 
@@ -96,6 +98,8 @@ def detect_and_describe(
     size: longest side in pixels of the copy that both work on; None keeps the image's own.
     photo: the photo at its own size, where `image` already is a resized copy of it; a detector
         that works at full size is given this one.
+    mask: (H, W) bool in the frame of `image`; keypoints where it is false are dropped before they
+        are described. Raises InputError for another size.
     """
     h, w = image.shape[:2]
     name = name_of_pixels(image) if name is None else name
@@ -105,8 +109,19 @@ def detect_and_describe(
         keypoints = whole.resized_to((resized.shape[1], resized.shape[0]))
     else:
         keypoints = detector.detect(resized, name)
+    if mask is not None:
+        keypoints = keypoints[_wanted(keypoints.resized_to((w, h)), mask)]
     descriptors = describer.describe(resized, keypoints, name)
     return Features(keypoints.resized_to((w, h)), descriptors)
+
+
+def _wanted(keypoints: Keypoints, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether the pixel in which each keypoint lies is true in a mask of the same image."""
+    w, h = keypoints.size_wh
+    if mask.shape != (h, w):
+        raise InputError(f"the mask has shape {mask.shape}, expected {(h, w)} as the image")
+    x, y = keypoints.xy.round().astype(int).clip(0, (w - 1, h - 1)).T
+    return np.asarray(mask[y, x], np.bool_)
 
 
 def name_of_pixels(image: NDArray[np.uint8]) -> str:

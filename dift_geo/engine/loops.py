@@ -1,13 +1,15 @@
 """The resumable loops: images to a features store, features and pairs to a matches store.
 
-What is finished stays finished: a run that is started again does the rest. The work itself is in
-`steps`, and an engine says where it runs. Knows no COLMAP.
+What is finished stays finished: a run that is started again does the rest. Finished is what was
+made of the bytes that are there now: photos that were replaced under their name are described
+again, and pairs whose features are others are matched again. The work itself is in `steps`, and an
+engine says where it runs. Knows no COLMAP.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,9 +24,12 @@ from dift_geo.engine.steps import (
     Unreadable,
     describe_photo,
     load_pair,
+    mask_of,
     match_loaded,
     read_photo,
 )
+from dift_geo.engine.stop import stopped_by_sigterm
+from dift_geo.errors import MissingFileError, MissingNameError, NotAFolderError
 from dift_geo.matching.options import MatchOptions
 from dift_geo.recipe import fingerprint
 from dift_geo.store.features import FeatureStore
@@ -47,40 +52,70 @@ def extract_images(
     path: str | Path,
     *,
     strict: bool = False,
+    masks: str | Path | None = None,
     engine: Engine | None = None,
 ) -> list[str]:
     """Extract features of images into the store at `path`; returns the names of unreadable ones.
 
-    Images that the store holds are not done again. An interruption keeps what is finished.
+    Images whose features the store holds are not done again, unless the photo or its mask is
+    another one by now. An interruption, SIGTERM too, keeps what is finished. Images without any
+    keypoint are logged by name.
 
     folder: where the images are.
     names: paths below it.
     extractor: what makes the features; its recipe is the store's.
     path: the features store.
     strict: raise the error of an unreadable image instead of logging it and going on.
+    masks: a folder with `NAME.png` for images that have a mask, of their size, in which black keeps
+        keypoints away; None has them everywhere. The extractor has to take masks, as `Extractor`.
     engine: where the work runs; None is this process.
 
-    Raises RecipeError when the store was made with other settings and StoreError when it cannot be
-    written.
+    Raises NotAFolderError when there is no folder of masks, RecipeError when the store was made
+    with other settings and StoreError or WriteError when it cannot be read or written.
     """
+    folder, masks = Path(folder), None if masks is None else Path(masks)
+    if masks is not None and not masks.is_dir():
+        raise NotAFolderError(f"{masks} is not a folder; expected a folder of masks")
     skipped: list[str] = []
-    with FeatureStore(path, extractor.recipe()) as store:
-        todo = [name for name in dict.fromkeys(names) if name not in store]
+    with stopped_by_sigterm(), FeatureStore(path, extractor.recipe()) as store:
+        wanted = dict.fromkeys(names)
+        todo = list(_changed_images(store, folder, masks, wanted))
         results = (engine or Local()).map(
-            partial(describe_photo, extractor), todo, partial(read_photo, Path(folder))
+            partial(describe_photo, extractor), todo, partial(read_photo, folder, masks)
         )
         with _progress(results, todo, "extract", "image") as done:
-            for features, name in done:
-                if isinstance(features, Unreadable):
+            for described, name in done:
+                if isinstance(described, Unreadable):
                     if strict:
-                        raise features.error
-                    logger.warning("skipped: %s", features.error)
+                        raise described.error
+                    logger.warning("skipped: %s", described.error)
                     skipped.append(name)
                     continue
-                store[name] = features
+                store.put(name, described.features, described.source)
                 store.flush_every(FLUSH_SECONDS)
         store.merge()
+        _name_empty(store, [name for name in wanted if name not in set(skipped)])
     return skipped
+
+
+def _changed_images(
+    store: FeatureStore, folder: Path, masks: Path | None, names: Iterable[str]
+) -> Iterator[str]:
+    """The images whose features are missing, or of another photo than the one that is there."""
+    for name in names:
+        try:
+            current = store.current(name, folder / name, mask_of(masks, name))
+        except MissingFileError:  # reading it will say so
+            current = False
+        if not current:
+            yield name
+        store.flush_every(FLUSH_SECONDS)
+
+
+def _name_empty(store: FeatureStore, names: Iterable[str]) -> None:
+    empty = [name for name in names if not store.count(name)]
+    if empty:
+        logger.warning("no keypoints: %s", ", ".join(empty))
 
 
 def match_pairs(
@@ -96,7 +131,8 @@ def match_pairs(
 ) -> None:
     """Match pairs of images by mutual nearest neighbours into the store at `path`.
 
-    Pairs that the store holds are not done again. An interruption keeps what is finished.
+    Pairs that the store holds, in either order, are not done again, unless their features are
+    others by now. An interruption, SIGTERM too, keeps what is finished.
 
     features_path: a features store, ours or hloc's.
     pairs: names of the images.
@@ -111,21 +147,43 @@ def match_pairs(
     if ratio is not None or min_similarity is not None:  # until callers give options
         options = MatchOptions(ratio=ratio, min_similarity=min_similarity)
     refuse_name_clashes(pairs)
-    with FeatureStore(features_path) as features:
+    with stopped_by_sigterm(), FeatureStore(features_path) as features:
         made_with = features.recipe
         if made_with is None:
             made_with = {"file": Path(features_path).name}
         recipe = {"matcher": options.recipe(), "features": fingerprint(made_with)}
         with MatchStore(path, recipe) as store:
-            todo = [pair for pair in dict.fromkeys(pairs) if pair not in store]
+            todo = list(_changed_pairs(store, features, pairs))
             results = (engine or Local()).map(
                 partial(match_loaded, options, device), todo, partial(load_pair, Recent(features))
             )
             with _progress(results, todo, "match", "pair") as done:
                 for found, pair in done:
-                    store.put(pair, found.matches, found.count0)
+                    of_both = features.fingerprint(pair[0]), features.fingerprint(pair[1])
+                    store.put(pair, found.matches, found.count0, of_both)
                     store.flush_every(FLUSH_SECONDS)
             store.merge()
+
+
+def _changed_pairs(
+    store: MatchStore, features: FeatureStore, pairs: Iterable[Pair]
+) -> Iterator[Pair]:
+    """The pairs whose matches are missing, or of other features than those that are there.
+
+    In the order in which they are stored, and in one order only.
+    """
+    seen: set[Pair] = set()
+    for pair in pairs:
+        if pair in seen:
+            continue
+        seen |= {pair, pair[::-1]}
+        order = store.order_of(pair) or pair
+        try:
+            current = store.current(order, features)
+        except MissingNameError:  # reading its features will say so
+            current = False
+        if not current:
+            yield order
 
 
 @contextmanager

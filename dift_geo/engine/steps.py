@@ -9,27 +9,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.images import read_image
+from dift_geo.errors import InputError
+from dift_geo.images import read_image, read_mask
 from dift_geo.matching.mutual_nn import match
 from dift_geo.matching.options import MatchOptions
+from dift_geo.store.source import Source
 from dift_geo.types import Features, FeatureSource, Matches, Pair
 
 __all__ = [
+    "Described",
     "Extracts",
+    "ExtractsMasked",
     "Matched",
     "PairFeatures",
     "Photo",
     "Unreadable",
     "describe_photo",
     "load_pair",
+    "mask_of",
     "match_loaded",
     "read_photo",
 ]
+
+TRIES = 3  # to read a photo that is being written
 
 
 class Extracts(Protocol):
@@ -44,16 +51,42 @@ class Extracts(Protocol):
         ...
 
 
+class ExtractsMasked(Extracts, Protocol):
+    """The same for a part of an image, as `Extractor` can."""
+
+    def extract(
+        self, image: NDArray[np.uint8], name: str, *, mask: NDArray[np.bool_] | None = None
+    ) -> Features:
+        """Features where `mask`, (H, W) bool, is true."""
+        ...
+
+
 @dataclass(frozen=True)
 class Photo:
     """An image that was read.
 
     name: its path below the folder of images.
     pixels: (H, W, 3) uint8 RGB.
+    source: the bytes that were read.
+    mask: (H, W) bool, where keypoints are wanted; None where they are wanted everywhere.
     """
 
     name: str
     pixels: NDArray[np.uint8]
+    source: Source
+    mask: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a features store has to be given for an image.
+
+    features: of the image.
+    source: the bytes that they were made of.
+    """
+
+    features: Features
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -68,19 +101,35 @@ class Unreadable:
     error: Exception
 
 
-def read_photo(folder: Path, name: str) -> Photo | Unreadable:
-    """Decode the image `name` below `folder`."""
+def read_photo(folder: Path, masks: Path | None, name: str) -> Photo | Unreadable:
+    """Decode the image `name` below `folder`, and its mask below `masks`."""
+    mask = mask_of(masks, name)
     try:
-        return Photo(name, read_image(folder / name))
+        for _ in range(TRIES):
+            source = Source.of(folder / name, mask)
+            pixels = read_image(folder / name)
+            size_wh = pixels.shape[1], pixels.shape[0]
+            wanted = None if masks is None else read_mask(masks, name, size_wh)
+            if source.is_still(folder / name, mask):
+                return Photo(name, pixels, source, wanted)
+        raise InputError(f"{folder / name} changes while it is read; wait for who writes it")
     except (OSError, ValueError) as error:
         return Unreadable(name, error)
 
 
-def describe_photo(extractor: Extracts, photo: Photo | Unreadable) -> Features | Unreadable:
+def mask_of(masks: Path | None, name: str) -> Path | None:
+    """Where the mask of an image lies, if it has one: `name.png`, as COLMAP wants it."""
+    return None if masks is None else masks / f"{name}.png"
+
+
+def describe_photo(extractor: Extracts, photo: Photo | Unreadable) -> Described | Unreadable:
     """The features of a photo that was read; what could not be read is passed on."""
     if isinstance(photo, Unreadable):
         return photo
-    return extractor.extract(photo.pixels, photo.name)
+    if photo.mask is None:
+        return Described(extractor.extract(photo.pixels, photo.name), photo.source)
+    masked = cast("ExtractsMasked", extractor)
+    return Described(masked.extract(photo.pixels, photo.name, mask=photo.mask), photo.source)
 
 
 PairFeatures = tuple[Features, Features]

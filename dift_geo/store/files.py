@@ -1,68 +1,173 @@
-"""HDF5 files: opened for reading, written whole under their name, locked by one writer.
+"""HDF5 files: opened for reading, written whole under their name. Knows no layout and no key.
 
-Knows no layout and no key.
+Files are written in the format of HDF5 1.10, whose structure carries checksums, with a checksum on
+every array: a bit that flips on the disk is an error, never another number.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
-from dift_geo.errors import StoreError, WriteError
+from dift_geo.errors import DiftGeoError, MissingFileError, StoreError, WriteError
+from dift_geo.store.index import Rows, append_index, has_index
+from dift_geo.store.sink import Sink
 
 __all__ = [
-    "WriterLock",
+    "as_text",
     "copy_missing",
+    "is_ours",
     "open_h5",
     "part_of",
     "published",
     "read_recipe",
+    "read_text",
+    "reading",
+    "write_array",
     "write_recipe",
+    "write_text",
 ]
+
+FORMAT = ("v110", "v110")
+LOCKED = 11, 35, 13  # EAGAIN here and on macOS; EACCES, where the file can be read otherwise
+HEAD = 1 << 16  # bytes in which the recipe is found in files of ours
 
 
 def open_h5(path: Path) -> h5py.File:
-    """Open a file for reading. Raises StoreError when it is no HDF5."""
+    """Open a file for reading.
+
+    Raises MissingFileError when there is none and StoreError when it cannot be read, each cause
+    with its own message.
+    """
     try:
-        return h5py.File(path, "r")
+        return _opened(path)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"no file at {path}") from error
     except OSError as error:
-        raise StoreError(
-            f"{path} is no readable HDF5 file ({error}); delete it and run again"
-        ) from error
+        raise StoreError(_why_closed(path, error)) from error
+
+
+def _opened(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking="best-effort")
+    except OSError as error:
+        if _lock_error(error) in (None, *LOCKED):
+            raise
+    return h5py.File(path, "r", locking=False)  # the file system knows no locks
+
+
+def _lock_error(error: OSError) -> int | None:
+    found = re.search(r"unable to lock file, errno = (\d+)", str(error))
+    return int(found[1]) if found else None
+
+
+def _why_closed(path: Path, error: OSError) -> str:
+    if path.is_dir():
+        return f"{path} is a folder, expected an HDF5 file; give the path of the file"
+    if _lock_error(error) in LOCKED:
+        return (
+            f"{path} is being written by another program, which holds HDF5's lock on it; "
+            "wait until that program has closed it"
+        )
+    if isinstance(error, PermissionError) or not os.access(path, os.R_OK):
+        return f"{path} may not be read (permission denied); ask its owner, or choose another file"
+    if is_ours(path):
+        return f"{path} is damaged ({_reason(error)}); delete it and run again"
+    if path.stat().st_size == 0:
+        return f"{path} is empty, expected HDF5; delete it or choose another file"
+    if not h5py.is_hdf5(path):
+        return f"{path} is no HDF5 file; give the path of a store, or choose another file"
+    return f"{path} is damaged ({_reason(error)}); make it again with the program that wrote it"
+
+
+def is_ours(path: Path) -> bool:
+    """Whether we wrote a file, by the marks that a damaged one still has."""
+    try:
+        with path.open("rb") as file:
+            return b"recipe\0" in file.read(HEAD) or has_index(file)
+    except OSError:
+        return False
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost words of HDF5, on one line."""
+    text = " ".join(str(error).split())
+    found = re.fullmatch(r"Unable to [^(]*\((.*)\)", text)
+    return found[1] if found else text
 
 
 @contextmanager
-def published(path: Path) -> Iterator[h5py.File]:
+def reading(path: Path, what: str) -> Iterator[None]:
+    """What HDF5 raises in the `with` block is a StoreError that names the file and `what`."""
+    try:
+        yield
+    except DiftGeoError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        raise StoreError(f"{path} is damaged at {what} ({_reason(error)}); {_remedy(path)}") from (
+            error
+        )
+
+
+def _remedy(path: Path) -> str:
+    if is_ours(path):
+        return "delete it and run again"
+    return "make it again with the program that wrote it"
+
+
+@contextmanager
+def published(path: Path, rows: Rows | None = None) -> Iterator[h5py.File]:
     """A new HDF5 file that takes the name `path` once it is complete and on the disk.
 
-    Its folder is made where there is none. Raises StoreError when it cannot be written; nothing of
-    it stays then, and nothing stays after any other exception of the `with` block.
+    Its folder is made where there is none. To be used within `signals_wait`.
+
+    rows: the index that is put behind it, as it is at the end of the `with` block.
+
+    Raises WriteError when it cannot be written; nothing of it stays then, and nothing stays after
+    any other exception of the `with` block.
     """
     part = part_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(part, "w") as file:
-            yield file
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
+        with Sink(part) as sink:
+            try:
+                with h5py.File(sink, "w", libver=FORMAT) as file:
+                    yield file
+            finally:
+                sink.check()  # what HDF5 raises after a failed write is not the cause
+            if rows is not None:
+                append_index(sink, rows)
+            sink.finish()
         os.replace(part, path)
-    except StoreError:  # what the block itself has to say
+        _sync_folder(path.parent)
+    except DiftGeoError:  # what the block itself has to say
         raise
-    except (OSError, RuntimeError) as error:
-        # h5py reports a full disk as either, sometimes only on closing
-        raise StoreError(
-            f"{path} cannot be written ({error}); what was finished before is kept"
+    except OSError as error:
+        raise WriteError(
+            f"{path} cannot be written ({error.strerror or error}); "
+            "what was finished before is kept"
         ) from error
     finally:
         with suppress(OSError):  # where all went well it has become `path`
             part.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name outlast a power cut, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def part_of(path: Path) -> Path:
@@ -70,68 +175,60 @@ def part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def copy_missing(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy what `target` does not have; groups that both have are merged."""
+def write_array(group: h5py.Group, name: str, array: NDArray) -> None:
+    """Write an array with a checksum."""
+    if array.size:  # HDF5 has no chunk without a number in it
+        group.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
+    else:
+        group.create_dataset(name, data=array)
+
+
+def write_text(item: h5py.Group, name: str, text: str) -> None:
+    """Write an attribute where the checksum of its object covers it, unlike h5py's strings."""
+    data = text.encode()
+    item.attrs[name] = np.array(data, h5py.string_dtype("utf-8", max(1, len(data))))
+
+
+def read_text(item: h5py.Group, name: str) -> str:
+    """The text of an attribute, however it was written; empty where there is none."""
+    return as_text(item.attrs.get(name, ""))
+
+
+def as_text(value: object) -> str:
+    """A string that h5py gives as text or as bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def copy_missing(source: h5py.Group, target: h5py.Group) -> Iterator[str]:
+    """Copy the groups that `target` does not have, giving the name of each.
+
+    The arrays of a group belong together: where `target` has any, it keeps its own.
+    """
+    arrays = [name for name in source if source.get(name, getclass=True) is h5py.Dataset]
+    arrays_here = any(name in target for name in arrays)
     for name, item in source.items():
-        if name not in target:
-            source.copy(item, target, name)
+        if isinstance(item, h5py.Group) and name in target:
+            yield from copy_missing(item, target[name])
         elif isinstance(item, h5py.Group):
-            copy_missing(item, target[name])
+            source.copy(item, target, name)
+            yield name
+        elif not arrays_here:
+            source.copy(item, target, name)
+            target.attrs.update(source.attrs)
+            yield name
 
 
 def read_recipe(file: h5py.File) -> dict[str, object] | None:
     """What the file was made with; None for a file of another program."""
     text = file.attrs.get("recipe")
-    return None if text is None else json.loads(text)
+    if text is None:
+        return None
+    recipe = json.loads(text)
+    if not isinstance(recipe, dict):
+        raise StoreError(f"the recipe of {file.filename} is {recipe!r}, expected settings by name")
+    return recipe
 
 
 def write_recipe(file: h5py.File, recipe: Mapping[str, object]) -> None:
     """Say in the file what it was made with."""
-    file.attrs["recipe"] = json.dumps(recipe, sort_keys=True)
-
-
-class WriterLock:
-    """The right to write one file, held from the making of this object until `release`.
-
-    It is a lock of the operating system on `FILE.lock`. It ends with the process that holds it, so
-    that a lock file which a killed writer left behind keeps nobody out. Raises StoreError when
-    another process holds it and WriteError when the folder cannot be written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = _locked(path)
-        except OSError as error:
-            raise WriteError(
-                f"{path} cannot be written: {error.strerror or error}; choose another place"
-            ) from error
-
-    def release(self) -> None:
-        """Let others write."""
-        # unlinked while still held, so that nobody can have locked this very file
-        Path(self._file.name).unlink(missing_ok=True)
-        self._file.close()
-
-
-def _locked(path: Path) -> IO[bytes]:
-    lock_path = path.with_name(f"{path.name}.lock")
-    while True:
-        lock = lock_path.open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise StoreError(
-                f"{path} is being written by another process; wait for it or choose another file"
-            ) from None
-        if _is_at(lock, lock_path):
-            return lock
-        lock.close()  # its owner unlinked it between our open and our lock: take the next one
-
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+    write_text(file, "recipe", json.dumps(recipe, sort_keys=True))

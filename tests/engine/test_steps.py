@@ -20,24 +20,28 @@ from dift_geo.errors import MissingFileError
 from dift_geo.images import write_image
 from dift_geo.matching.mutual_nn import match
 from dift_geo.matching.options import MatchOptions
+from dift_geo.store.source import Source
 
 
 def test_a_photo_is_read_by_its_name(tmp_path: Path, picture: np.ndarray) -> None:
     (tmp_path / "sub").mkdir()
     write_image(tmp_path / "sub" / "a.png", picture)
-    photo = read_photo(tmp_path, "sub/a.png")
+    photo = read_photo(tmp_path, None, "sub/a.png")
     assert isinstance(photo, Photo)
     assert photo.name == "sub/a.png"
+    assert photo.source == Source.of(tmp_path / "sub" / "a.png")
+    assert photo.mask is None
     np.testing.assert_array_equal(photo.pixels, picture)
     extractor = CountingExtractor()
-    features = describe_photo(extractor, photo)
-    assert not isinstance(features, Unreadable)
+    described = describe_photo(extractor, photo)
+    assert not isinstance(described, Unreadable)
     assert extractor.asked == ["sub/a.png"]
-    assert len(features) == 20
+    assert described.source == photo.source
+    assert len(described.features) == 20
 
 
 def test_what_cannot_be_read_is_a_value_and_is_passed_on(tmp_path: Path) -> None:
-    photo = read_photo(tmp_path, "gone.png")
+    photo = read_photo(tmp_path, None, "gone.png")
     assert isinstance(photo, Unreadable)
     assert isinstance(photo.error, MissingFileError)
     extractor = CountingExtractor()

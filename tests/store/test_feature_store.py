@@ -83,16 +83,6 @@ def test_reads_features_of_hloc(tmp_path: Path, dtype) -> None:
             store.merge()
 
 
-def test_another_layout_is_named(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "f.h5", "w") as file:
-        file["a/keypoints"] = np.zeros((3, 2))
-    with (
-        FeatureStore(tmp_path / "f.h5") as store,
-        pytest.raises(StoreError, match=r"in another layout: .*; expected hloc's"),
-    ):
-        store["a"]
-
-
 def test_the_layout_is_hlocs_without_links(tmp_path: Path) -> None:
     with FeatureStore(tmp_path / "f.h5", RECIPE) as store:
         for name in NAMES:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from stored import RECIPE, assert_equal, features, hloc_file, left_over
 
-from dift_geo.errors import RecipeError, StoreError
+from dift_geo.errors import RecipeError, StoreError, WriteError
 from dift_geo.recipe import fingerprint
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
-from dift_geo.store.shards import MAX_SHARDS
+from dift_geo.store.spans import FOLDED
 
 
 def test_another_recipe_is_refused_and_shown(tmp_path: Path) -> None:
@@ -53,9 +54,7 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
         MatchStore(tmp_path / "m.h5")
     (tmp_path / "f.h5").write_text("words")
     for recipe in (None, RECIPE):
-        with pytest.raises(
-            StoreError, match=r"f.h5 is no readable HDF5 file .*; delete it and run again"
-        ):
+        with pytest.raises(StoreError, match=r"f.h5 is no HDF5 file; give the path of a store"):
             FeatureStore(tmp_path / "f.h5", recipe)
     assert left_over(tmp_path) == []
 
@@ -68,25 +67,46 @@ def test_an_empty_run_leaves_an_empty_store(tmp_path: Path) -> None:
         assert "a" not in store
 
 
-def test_finished_values_are_not_replaced(tmp_path: Path) -> None:
+def test_a_newer_value_replaces_what_is_there(tmp_path: Path) -> None:
+    """Whole, and whether it is pending, in a shard or merged."""
     with FeatureStore(tmp_path / "f.h5", RECIPE) as store:
-        store["a"] = features(seed=0)
-        store["a"] = features(seed=1)  # not yet finished
-        store.flush()
-        with pytest.raises(
-            StoreError, match=r"already holds 'a'; delete the file to make it again"
-        ):
-            store["a"] = features(seed=2)
-        assert_equal(store["a"], features(seed=1))
+        for seed in range(4):
+            store["a"] = features(seed=seed)
+            store["b/c"] = features(seed=seed)
+            assert_equal(store["a"], features(seed=seed))
+            if seed:
+                store.flush()
+                assert_equal(store["a"], features(seed=seed))
+        store.merge()
+        assert_equal(store["b/c"], features(seed=3))
+        store["a"] = features(2, seed=7, framed=False)  # without scales and angles
+        store.merge()
+    with FeatureStore(tmp_path / "f.h5") as store:
+        assert_equal(store["a"], features(2, seed=7, framed=False))
+        assert_equal(store["b/c"], features(seed=3))
+        assert list(store) == ["a", "b/c"]
 
 
-def test_many_shards_are_folded_before_file_handles_run_out(tmp_path: Path) -> None:
+def test_many_shards_are_folded_into_few(tmp_path: Path) -> None:
+    """File handles do not run out, and no value is copied more often than the numbers have digits
+    to base 8; the newest value of an image counts all the way.
+    """
+    written: Counter[str] = Counter()
     with FeatureStore(tmp_path / "f.h5", RECIPE) as store:
-        for i in range(MAX_SHARDS + 5):
+        for i in range(150):
             store[f"{i}.jpg"] = features(1, seed=i)
+            store["same.jpg"] = features(1, seed=i)
             store.flush()
-        assert len(list(store.shards.glob("*.h5"))) < 10
-        assert len(store) == MAX_SHARDS + 5
+            written.update(path.name for path in store.shards.glob("*.h5"))
+        names = sorted(path.name for path in store.shards.glob("*.h5"))
+        assert names[0] == "00000001-00000064.h5"
+        assert len(names) == 2 + 2 + 6  # 150 = 2 * 64 + 2 * 8 + 6
+        assert len(store) == 151
+        assert_equal(store["same.jpg"], features(1, seed=149))
+        store.merge()
+        assert_equal(store["same.jpg"], features(1, seed=149))
+        assert_equal(store["31.jpg"], features(1, seed=31))
+    assert left_over(tmp_path) == []
 
 
 OLD = Path(__file__).parent.parent / "fixtures" / "stores_of_01"  # written by dift-geo 0.1.0
@@ -132,25 +152,33 @@ def test_a_store_of_01_goes_on_under_its_recipe_alone(old: Path) -> None:
     assert not (old / "features.h5.shards").exists()
 
 
-def test_a_merge_that_fails_leaves_no_value_pending(
+def test_a_fold_that_fails_leaves_no_value_pending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is in a shard is finished, though folding the shards had to be put off."""
-    monkeypatch.setattr("dift_geo.store.shards.MAX_SHARDS", 0)
     store = FeatureStore(tmp_path / "f.h5", RECIPE)
-    store["a"] = features()
     replace = os.replace
     monkeypatch.setattr(os, "replace", lambda part, path: once_full(part, path, replace))
-    with pytest.raises(StoreError, match="No space left on device"):
-        store.flush()
+    for i in range(FOLDED):
+        store["a"] = features(seed=i)
+        if i == FOLDED - 1:
+            with pytest.raises(WriteError, match="No space left on device"):
+                store.flush()
+        else:
+            store.flush()
     monkeypatch.setattr(os, "replace", replace)
     store.flush()
-    assert len(list(store.shards.glob("*.h5"))) == 1
-    assert_equal(store["a"], features())
+    assert len(list(store.shards.glob("*.h5"))) == FOLDED
+    assert_equal(store["a"], features(seed=FOLDED - 1))
+    store["b"] = features()
+    store.flush()
+    names = sorted(path.name for path in store.shards.glob("*.h5"))
+    assert names == ["00000001.h5", "00000002-00000009.h5"]
+    assert_equal(store["a"], features(seed=FOLDED - 1))
     store.close()
 
 
 def once_full(part: Path, path: Path, replace) -> None:
-    if path.name == "f.h5":
+    if "-" in path.name:
         raise OSError(28, "No space left on device")
     replace(part, path)

@@ -10,7 +10,6 @@ import pytest
 
 from dift_geo.errors import DiftGeoError, StoreError, WriteError
 from dift_geo.store.files import (
-    WriterLock,
     copy_missing,
     open_h5,
     part_of,
@@ -18,6 +17,7 @@ from dift_geo.store.files import (
     read_recipe,
     write_recipe,
 )
+from dift_geo.store.lock import WriterLock
 
 
 def test_a_file_has_its_name_when_it_is_complete(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(
             file["a"] = 2
             raise error
 
-    expected = StoreError if isinstance(error, OSError) else type(error)
+    expected = WriteError if isinstance(error, OSError) else type(error)
     with pytest.raises(expected, match=str(error)):
         fail()
     with open_h5(path) as file:
@@ -59,14 +59,19 @@ def test_a_recipe_is_read_as_written_and_another_programs_file_has_none(tmp_path
 
 
 def test_copies_add_and_never_replace(tmp_path: Path) -> None:
+    """The arrays of a group belong together; a group within it may be another record."""
     with h5py.File(tmp_path / "a.h5", "w") as source, h5py.File(tmp_path / "b.h5", "w") as target:
-        source["both/x"], source["both/y"], source["only/x"] = 1, 2, 3
-        target["both/x"] = 9
-        for _ in range(2):
-            copy_missing(source, target)
+        source["both/x"], source["both/y"], source["both/in/x"], source["only/x"] = 1, 2, 3, 4
+        source["folder/x"], source["folder"].attrs["of"] = 5, "me"
+        target["both/x"], target["folder/in/x"] = 9, 6
+        assert [*copy_missing(source, target)] == ["in", "x", "only"]
+        assert [*copy_missing(source, target)] == []
         assert target["both/x"][()] == 9
-        assert target["both/y"][()] == 2
-        assert target["only/x"][()] == 3
+        assert "y" not in target["both"]
+        assert target["both/in/x"][()] == 3
+        assert target["only/x"][()] == 4
+        assert target["folder/x"][()] == 5
+        assert target["folder"].attrs["of"] == "me"
 
 
 def test_a_lock_is_held_once_and_leaves_nothing(tmp_path: Path) -> None:
@@ -94,6 +99,6 @@ def test_a_place_that_cannot_be_written_is_one_error_of_ours(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", forbidden)
-    with pytest.raises(StoreError, match="Permission denied"), published(tmp_path / "y.h5"):
+    with pytest.raises(WriteError, match="Permission denied"), published(tmp_path / "y.h5"):
         pass
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
