@@ -22,7 +22,6 @@ from dift_geo.benchmark.methods import (
     Method,
     Prepared,
     StoredMethod,
-    method_from_words,
     stored_methods,
 )
 from dift_geo.benchmark.results import Evaluation
@@ -30,6 +29,7 @@ from dift_geo.benchmark.run import evaluate, open_task
 from dift_geo.benchmark.short_side import ShortSide, resize_to
 from dift_geo.benchmark.table import Bootstrap, ScoreTable
 from dift_geo.benchmark.task import Curves, Layout, Photos, Row, Source, Task
+from dift_geo.benchmark.words import method_from_words
 
 __all__ = [
     "AnyMethod",

@@ -151,7 +151,7 @@ def usable_items(
     for item in task.items():
         if any(name in missing for name in task.images(item)):
             continue
-        obstacle = task.obstacle(item, prepared[0].given)
+        obstacle = task.obstacle(item, prepared[0].features)
         if obstacle is None:
             usable.append(item)
         else:
@@ -170,7 +170,7 @@ def score_method(
     best: Scored[Item, Given] | None = None
     highest = -float("inf")
     for variant in task.variants():
-        rows = score_items(variant, items, method.given, matches, progress=method.name)
+        rows = score_items(variant, items, method.features, matches, progress=method.name)
         table = ScoreTable(tuple(rows), variant.measures)
         number = table.summary()[variant.best_by]
         if best is None or number > highest:
@@ -182,14 +182,14 @@ def score_method(
 def score_items(
     task: Task[Item, Given],
     items: Sequence[Item],
-    given: Source[Given],
+    features: Source[Given],
     matches: MatchSource,
     *,
     progress: str | None = None,
 ) -> list[Row]:
     """The rows of some items. progress: what the bar is called; None shows no bar."""
     bar = tqdm(items, f"score {progress}", unit=task.layout.item, disable=progress is None)
-    return [task.score(item, given, matches) for item in bar]
+    return [task.score(item, features, matches) for item in bar]
 
 
 def _draw(
@@ -218,7 +218,7 @@ def _draw_method(out: Path, items: Sequence[Item], scored: Scored[Item, Given], 
 
     def draw(row: Row, axes: Axes) -> None:
         item = by_place[row.group, row.item]
-        task.draw(method.name, item, method.given, scored.matches, row, axes)
+        task.draw(method.name, item, method.features, scored.matches, row, axes)
 
     ordered = task.best_first(scored.table.rows)
     if ordered:

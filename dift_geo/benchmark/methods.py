@@ -22,10 +22,8 @@ from dift_geo.benchmark.short_side import Extracts, ShortSide
 from dift_geo.benchmark.task import Photos, Source
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import InputError, MissingFileError
-from dift_geo.extractor import ExtractorOptions
 from dift_geo.matching.mutual_nn import match
 from dift_geo.matching.options import MatchOptions
-from dift_geo.options import from_words, option_names
 from dift_geo.recipe import fingerprint
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
@@ -38,7 +36,6 @@ __all__ = [
     "Method",
     "Prepared",
     "StoredMethod",
-    "method_from_words",
     "stored_methods",
 ]
 
@@ -51,14 +48,14 @@ class Prepared(Generic[GivenOut]):
     """A method ready to be scored.
 
     name: of its row in the tables.
-    given: what it gives for an image, by name.
+    features: what it gives for an image, by name.
     missing: images for which it gives nothing, with the reason.
     match: makes or finds the matches of these pairs, then gives them by pair of names.
     recipe: what determines the numbers.
     """
 
     name: str
-    given: Source[GivenOut]
+    features: Source[GivenOut]
     missing: Mapping[str, str]
     match: Callable[[Sequence[Pair]], MatchSource]
     recipe: Callable[[], Mapping[str, object]]
@@ -239,33 +236,6 @@ class _OnDemand:
 def _unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(length, 1e-12), np.float32)
-
-
-def method_from_words(
-    words: str,
-    extractor: ExtractorOptions = ExtractorOptions(),
-    matching: MatchOptions = MatchOptions(),
-) -> Method:
-    """Our own method from `NAME` or `NAME:flag=value,flag=value`.
-
-    extractor, matching: what holds where the words say nothing else; their fields are the flags.
-    Raises InputError for an unknown flag and for a value that its option refuses.
-    """
-    name, _, rest = words.partition(":")
-    given: dict[str, dict[str, str]] = {"extractor": {}, "matching": {}}
-    for word in filter(None, rest.split(",")):
-        flag, _, value = word.partition("=")
-        own = flag.strip().removeprefix("--").replace("-", "_")
-        of = "matching" if own in option_names(MatchOptions) else "extractor"
-        if not value or (of == "extractor" and own not in option_names(ExtractorOptions)):
-            known = sorted([*option_names(ExtractorOptions), *option_names(MatchOptions)])
-            raise InputError(
-                f"method {words!r} has {word!r}, expected flag=value with one of {', '.join(known)}"
-            )
-        given[of][own] = value
-    options = replace(extractor, **from_words(ExtractorOptions, given["extractor"]))
-    matched = replace(matching, **from_words(MatchOptions, given["matching"]))
-    return Method(name, options.build(), matching=matched)
 
 
 def stored_methods(out: str | Path) -> list[StoredMethod]:

@@ -216,11 +216,11 @@ class Task(Protocol[Item, Given]):
         """Tables of their own beside `all`: name -> which of the named groups they hold."""
         return {}
 
-    def obstacle(self, item: Item, given: Source[Given]) -> str | None:
+    def obstacle(self, item: Item, features: Source[Given]) -> str | None:
         """Why an item cannot be scored, whatever the method, in one line; None where it can."""
         return None
 
-    def score(self, item: Item, given: Source[Given], matches: MatchSource) -> Row:
+    def score(self, item: Item, features: Source[Given], matches: MatchSource) -> Row:
         """What a method's answer for an item is worth; no answer is a failure, not an omission."""
         raise NotImplementedError
 
@@ -249,7 +249,7 @@ class Task(Protocol[Item, Given]):
         self,
         method: str,
         item: Item,
-        given: Source[Given],
+        features: Source[Given],
         matches: MatchSource,
         row: Row,
         axes: Axes,

@@ -167,7 +167,8 @@ class _Rows:
         self, out: Path, extractor: ExtractorOptions, matching: MatchOptions
     ) -> list[AnyMethod[Features]]:
         """The methods. out: of an earlier run, where its stores are wanted."""
-        from dift_geo.benchmark.methods import method_from_words, stored_methods
+        from dift_geo.benchmark.methods import stored_methods
+        from dift_geo.benchmark.words import method_from_words
 
         found: list[AnyMethod[Features]] = []
         if self.cached:

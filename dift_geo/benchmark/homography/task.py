@@ -124,8 +124,8 @@ class Homographies(Task[Pair, Features]):
     def groups(self, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
         return by_kind(names)
 
-    def obstacle(self, item: Pair, given: Source[Features]) -> str | None:
-        size_wh = given[item.name0].keypoints.size_wh
+    def obstacle(self, item: Pair, features: Source[Features]) -> str | None:
+        size_wh = features[item.name0].keypoints.size_wh
         if faces_camera(item.H_1_from_0, corners_of(size_wh, self.protocol.corners)):
             return None
         return (
@@ -133,9 +133,13 @@ class Homographies(Task[Pair, Features]):
             f"pair 1-{item.index} is left out"
         )
 
-    def score(self, item: Pair, given: Source[Features], matches: MatchSource) -> Row:
-        frame, scores = pair_frame(item, given, matches, self.protocol)
-        found = score(
+    def score(self, item: Pair, features: Source[Features], matches: MatchSource) -> Row:
+        return _as_row(self.pair_score(item, features, matches))
+
+    def pair_score(self, item: Pair, features: FeatureSource, matches: MatchSource) -> PairScore:
+        """The score of a pair before it becomes a row."""
+        frame, scores = pair_frame(item, features, matches, self.protocol)
+        return score(
             frame,
             self.protocol,
             sequence=item.sequence,
@@ -143,7 +147,6 @@ class Homographies(Task[Pair, Features]):
             scores=scores,
             seed=self.seed,
         )
-        return _as_row(found)
 
     def recipe(self) -> dict[str, object]:
         return {"protocol": asdict(self.protocol)}
@@ -174,13 +177,13 @@ class Homographies(Task[Pair, Features]):
         self,
         method: str,
         item: Pair,
-        given: Source[Features],
+        features: Source[Features],
         matches: MatchSource,
         row: Row,
         axes: Axes,
     ) -> None:
         """The matches as they were scored, those green that fit the estimate."""
-        frame, _ = pair_frame(item, given, matches, self.protocol)
+        frame, _ = pair_frame(item, features, matches, self.protocol)
         found = fit(frame, self.protocol, self.seed)
         inliers = np.zeros(len(frame.xy0), bool) if found is None else found.inliers
         values = row.values
