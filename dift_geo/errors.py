@@ -1,7 +1,8 @@
 """Everything that dift-geo refuses or cannot do, as one family: the command line catches it whole.
 
-Each child is also the built-in exception of its kind, so that `except ValueError` and the like go on
-working. A message is one sentence: what was got, what was expected, what to do. Knows nothing else.
+Each child is also the built-in exception of its kind, so that `except ValueError` and the like go
+on working. A message is one sentence: what was got, what was expected, what to do. Knows nothing
+else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pixel frames: the one place where half a pixel is added or taken off.
 
-Ours has (0, 0) at the centre of the top-left pixel, COLMAP's has it at that pixel's corner. Resizing
-keeps corners in place, not centres. Knows no images and no files.
+Ours has (0, 0) at the centre of the top-left pixel, COLMAP's has it at that pixel's corner.
+Resizing keeps corners in place, not centres. Knows no images and no files.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def package_version(name: str) -> str:
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
-    """Python, the machine's architecture, and those of the named distributions that are installed."""
+    """Python, the machine's architecture, and which of the named distributions are installed."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in names:
         number = package_version(name)

@@ -1,7 +1,7 @@
-"""What travels between the parts of the package: keypoints, features, matches, and who can give them.
+"""What travels between the parts of the package: keypoints, features, matches, who can give them.
 
-Pixels are (x, y) of the image the arrays belong to; (0, 0) is the centre of the top-left pixel. This
-file knows no image, no network and no file format; it only refuses arrays that contradict each other.
+Pixels are (x, y) of the image the arrays belong to; (0, 0) is the centre of the top-left pixel.
+Knows no image, no network and no file format; it only refuses arrays that contradict each other.
 """
 
 from __future__ import annotations
@@ -39,10 +39,13 @@ def _array(
 class Keypoints:
     """Points of one image.
 
-    xy: (N, 2) float32 pixels. scores: (N,) float32, higher is better. size_wh: image size in
-    pixels. scale: (N,) float32 blob radius in pixels, or None where the detector has none. angle:
-    (N,) float32 radians, y down, from +x towards +y, or None. Raises ValueError when shapes
-    contradict each other or a coordinate is not finite.
+    xy: (N, 2) float32 pixels.
+    scores: (N,) float32, higher is better.
+    size_wh: width and height of the image in pixels.
+    scale: (N,) float32 blob radius in pixels; None where the detector has none.
+    angle: (N,) float32 radians, from +x towards +y, which points down; None as for scale.
+
+    Raises InputError when shapes contradict each other or a coordinate is not finite.
     """
 
     xy: Float32
@@ -94,7 +97,11 @@ class Keypoints:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Keypoints with one descriptor each: (N, D) float32, rows of unit length (or all zero)."""
+    """Keypoints with one descriptor each.
+
+    keypoints: N of them.
+    descriptors: (N, D) float32, rows of unit length, or all zero where nothing can be said.
+    """
 
     keypoints: Keypoints
     descriptors: Float32
@@ -113,8 +120,8 @@ class Features:
 class Matches:
     """Pairs of row indices into two sets of features.
 
-    pairs: (M, 2) int64, column 0 into the first set, column 1 into the second. scores: (M,) float32
-    cosine.
+    pairs: (M, 2) int64, column 0 into the first set, column 1 into the second.
+    scores: (M,) float32 cosine.
     """
 
     pairs: Int64
