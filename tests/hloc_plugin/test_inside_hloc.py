@@ -19,7 +19,7 @@ from dift_geo import FeatureStore, MatchStore, match_mutual_nn, read_image
 from dift_geo.extractor import build_extractor
 from dift_geo.images import write_image
 from dift_geo.pairs.choose import stored_pairs
-from dift_geo.sfm import reconstruct_from_files
+from dift_geo.sfm import SfmOptions, reconstruct_from_files
 from hloc_plugin.copies import KEYPOINTS, MAIN, NAMES, run_hloc
 
 
@@ -69,12 +69,11 @@ def test_reconstruct_reads_hlocs_files(
     hloc_files: tuple[Path, Path], photos: Path, tmp_path: Path
 ) -> None:
     features, matches = hloc_files
+    options = SfmOptions(camera_mode="single")
     theirs = reconstruct_from_files(
-        photos, tmp_path / "matched by hloc", features, matches, camera_mode="single"
+        photos, tmp_path / "matched by hloc", features, matches, options
     )
-    ours = reconstruct_from_files(
-        photos, tmp_path / "matched by us", features, camera_mode="single"
-    )
+    ours = reconstruct_from_files(photos, tmp_path / "matched by us", features, options=options)
     assert theirs.summary["registered"] == ours.summary["registered"] == 3
     assert theirs.summary["matches_mean"] == ours.summary["matches_mean"]
 
