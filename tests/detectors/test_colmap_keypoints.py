@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dift_geo.cli.main import main
 from dift_geo.detectors.colmap import ColmapKeypoints
 from dift_geo.extractor import ExtractorOptions, build_extractor
 
@@ -61,7 +62,13 @@ def test_it_can_be_sent_to_another_process(tmp_path: Path) -> None:
     assert len(again.keypoints_of("a/x.png")) == 2
 
 
-def test_calibration_refuses_it_in_one_line(tmp_path: Path) -> None:
-    database = write_database(tmp_path / "a.db", ROWS)
+def test_calibration_refuses_it_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    word = f"colmap:{write_database(tmp_path / 'a.db', ROWS)}"
     with pytest.raises(ValueError, match="keypoints have to be found anew; use --detector sift"):
-        ExtractorOptions(detector=f"colmap:{database}").build_raw()
+        ExtractorOptions(detector=word).build_raw()
+    assert main(["calibrate", str(tmp_path), str(tmp_path / "p"), "--detector", word]) == 1
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert "use --detector sift" in said

@@ -8,6 +8,7 @@ import pytest
 
 from dift_geo.detectors.contract import Describer, Detector, detect_and_describe, name_of_pixels
 from dift_geo.detectors.sift import RootSift, Sift
+from dift_geo.errors import InputError
 from dift_geo.types import Keypoints
 
 
@@ -98,3 +99,18 @@ def test_an_image_without_a_name_is_called_by_its_pixels(picture: np.ndarray) ->
     names = [name for *_, name in describer.given]
     assert names[0] == names[1] == name_of_pixels(picture) != names[2]
     assert names == [name for _, name in detector.given]
+
+
+@pytest.mark.parametrize("size", [None, 160])
+def test_a_mask_drops_keypoints_before_they_are_described(
+    picture: np.ndarray, size: int | None
+) -> None:
+    mask = np.ones((240, 320), bool)
+    mask[:, 300:] = False
+    detector, describer = Fixed(False), Places()
+    features = detect_and_describe(detector, describer, picture, "x", size, mask=mask)
+    everything = detect_and_describe(detector, describer, picture, "x", size)
+    np.testing.assert_array_equal(features.keypoints.xy, everything.keypoints.xy[[0, 2]])
+    np.testing.assert_array_equal(features.descriptors, everything.descriptors[[0, 2]])
+    with pytest.raises(InputError, match=r"the mask has shape \(4, 4\), expected \(240, 320\)"):
+        detect_and_describe(detector, describer, picture, "x", size, mask=mask[:4, :4])

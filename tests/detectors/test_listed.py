@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from dift_geo.detectors.listed import Listed, read_keypoint_file
+from dift_geo.extractor import build_extractor
 
 
 @pytest.fixture
@@ -38,6 +40,19 @@ def test_reads_sorted_places_once_each(folder: Path) -> None:
 )
 def test_the_file_of_a_name(folder: Path, name: str, file: str) -> None:
     assert Listed(folder).file_of(name) == folder / file
+
+
+def test_an_extractor_shows_the_model_a_copy_and_keeps_the_pixels_of_the_photo(
+    folder: Path, picture: np.ndarray
+) -> None:
+    words = {"detector": f"listed:{folder}", "reading": "dense"}
+    for size in (160, None):
+        features = build_extractor(**words, size=size).extract(picture, "v_wall/1.png")
+        expected = [[3, 200], [10.5, 20], [30, 40]]
+        np.testing.assert_allclose(features.keypoints.xy, expected, atol=1e-4)
+    copy = cv2.resize(picture, (160, 120), interpolation=cv2.INTER_AREA)
+    half = build_extractor(**words, size=None).extract(copy, "v_wall/1.png", photo=picture)
+    np.testing.assert_allclose(half.keypoints.xy, (np.array(expected) + 0.5) / 2 - 0.5, atol=1e-4)
 
 
 def test_the_recipe_is_of_the_numbers_not_of_the_place(folder: Path, tmp_path: Path) -> None:
