@@ -1,4 +1,4 @@
-"""A scene of known cameras and points, as the stores the road would have written."""
+"""A scene of known cameras and points, as the stores that extraction and matching would write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dift_geo.images import write_image
 from dift_geo.pairs.lists import exhaustive_pairs
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
-from dift_geo.types import Features, Keypoints, Matches
+from dift_geo.types import Features, Keypoints, Matches, Pair
 
 SIZE_WH = (640, 480)
 FOCAL = 600.0
@@ -20,12 +20,19 @@ FOCAL = 600.0
 
 @dataclass(frozen=True)
 class Scene:
-    """Folder of (blank) images, stores, pairs, and cam_from_world (3, 4) by image name."""
+    """A scene on disk.
+
+    images: folder of (blank) images.
+    features: features store.
+    matches: matches store.
+    pairs: names of the images.
+    poses: cam_from_world (3, 4) by image name.
+    """
 
     images: Path
     features: Path
     matches: Path
-    pairs: list[tuple[str, str]]
+    pairs: list[Pair]
     poses: dict[str, NDArray[np.float64]]
 
 
@@ -41,8 +48,9 @@ def look_at(centre: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray
 def make_scene(
     folder: Path, views: int = 5, points: int = 150, wrong: int = 15, seed: int = 0
 ) -> Scene:
-    """Random points before cameras on an arc; keypoints are exact projections, matches are true but
-    `wrong` of each pair.
+    """Random points before cameras on an arc; keypoints are exact projections.
+
+    wrong: matches of each pair that are not true.
     """
     random = np.random.default_rng(seed)
     xyz = random.uniform([-2, -1.5, -1], [2, 1.5, 1], (points, 3))
@@ -72,28 +80,3 @@ def make_scene(
             )
         store.merge()
     return Scene(images, folder / "features.h5", folder / "matches.h5", pairs, poses)
-
-
-def pose_errors_deg(model, poses: dict[str, NDArray[np.float64]]) -> list[float]:  # type: ignore[no-untyped-def]
-    """Rotation and direction error, whichever is larger, of every pair of registered images, in
-    degrees.
-    """
-    found = {
-        image.name: np.asarray(image.cam_from_world().matrix())
-        for image in model.images.values()
-        if image.has_pose
-    }
-    errors = []
-    for name0, name1 in exhaustive_pairs(sorted(found)):
-        (R_found, t_found), (R_true, t_true) = (
-            _relative(p[name0], p[name1]) for p in (found, poses)
-        )
-        turn = np.arccos(np.clip((np.trace(R_found @ R_true.T) - 1) / 2, -1, 1))
-        cosine = t_found @ t_true / np.linalg.norm(t_found) / np.linalg.norm(t_true)
-        errors.append(float(np.rad2deg(max(turn, np.arccos(np.clip(cosine, -1, 1))))))
-    return errors
-
-
-def _relative(cam0_from_world: NDArray, cam1_from_world: NDArray) -> tuple[NDArray, NDArray]:
-    R_1_from_0 = cam1_from_world[:, :3] @ cam0_from_world[:, :3].T
-    return R_1_from_0, cam1_from_world[:, 3] - R_1_from_0 @ cam0_from_world[:, 3]

@@ -119,7 +119,13 @@ def _camera_of(
     import pycolmap
 
     model, params = known[0], tuple(known[1])
-    camera = pycolmap.infer_camera_from_image(str(images / name), _reader(model, params))
+    try:
+        camera = pycolmap.infer_camera_from_image(str(images / name), _reader(model, params))
+    except ValueError as error:
+        raise InputError(
+            f"COLMAP cannot read {images / name}, expected a photo in a format it knows, such as "
+            "PNG or JPEG"
+        ) from error
     folder = name.rpartition("/")[0]
     shared: tuple[str | float, ...] = ()
     if mode == "auto" and camera.has_prior_focal_length:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import runpy
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from synthetic_sfm import FOCAL, SIZE_WH, make_scene
 
 from dift_geo import Matches, MatchStore
-from dift_geo.colmap.cameras import KnownCamera, read_cameras
+from dift_geo.colmap.cameras import KnownCamera
 from dift_geo.colmap.localization import (
     build_verified_database,
     leave_out_folds,
@@ -19,9 +15,6 @@ from dift_geo.colmap.localization import (
     triangulate_map,
 )
 from dift_geo.geometry.pose import pose_error
-from tests.synthetic_sfm import FOCAL, SIZE_WH, make_scene
-
-PIPELINE = Path(__file__).resolve().parents[2] / "pipelines" / "localize.py"
 
 
 @pytest.fixture(scope="module")
@@ -120,16 +113,6 @@ def test_few_or_false_matches_give_no_pose(scene, cameras, database, tmp_path):
     )
 
 
-@pytest.mark.parametrize("angle_deg", [0.0, 1e-5, 30.0, 180.0])
-def test_pose_error_is_distance_of_centres_and_angle(angle_deg):
-    c, s = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
-    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-    centre, moved = np.array([1.0, 2, 3]), np.array([1.0, 2, 7])
-    a = np.concatenate([np.eye(3), -centre[:, None]], 1)
-    b = np.concatenate([turn, -turn @ moved[:, None]], 1)
-    assert pose_error(a, b) == pytest.approx((4.0, angle_deg), rel=1e-6, abs=1e-9)
-
-
 def test_folds():
     assert leave_out_folds("abcd", 2) == [
         ("a", "b"),
@@ -141,79 +124,3 @@ def test_folds():
     ]
     with pytest.raises(ValueError, match="2 of 3 images left out, expected 1 to 1"):
         leave_out_folds("abc", 2)
-
-
-def test_cameras_file_round_trip_and_errors(tmp_path):
-    file = tmp_path / "cameras.txt"
-    file.write_text("# comment\n\na.jpg 640 480 600 601 319.5 239.5 1 0 0 4 0 1 0 5 0 0 1 6\n")
-    camera = read_cameras(file)["a.jpg"]
-    assert camera.size_wh == (640, 480)
-    np.testing.assert_array_equal(camera.K, [[600, 0, 319.5], [0, 601, 239.5], [0, 0, 1]])
-    np.testing.assert_array_equal(camera.cam_from_world, [[1, 0, 0, 4], [0, 1, 0, 5], [0, 0, 1, 6]])
-    file.write_text("a.jpg 640 480 600\n")
-    with pytest.raises(
-        ValueError, match=r"cameras.txt:1: 'a.jpg 640 480 600'..., expected name width"
-    ):
-        read_cameras(file)
-
-
-@pytest.fixture(scope="module")
-def photographed(pipeline_module, tmp_path_factory):
-    """Five rendered photos and the file of their cameras: the folder of both."""
-    folder = tmp_path_factory.mktemp("photographed")
-    truth = pipeline_module("rendered_scene").write_scene(
-        folder / "images", views=5, size_wh=(480, 360)
-    )
-    K = truth.K
-    intrinsics = [*truth.size_wh, K[0, 0], K[1, 1], K[0, 2], K[1, 2]]
-    lines = [
-        " ".join(map(str, [name, *intrinsics, *pose.ravel()]))
-        for name, pose in truth.cam_from_world.items()
-    ]
-    (folder / "cameras.txt").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-def test_pipeline_on_rendered_photos(photographed, tmp_path, monkeypatch, capsys):
-    common = [
-        str(photographed / "images"),
-        str(tmp_path / "out"),
-        "--cameras",
-        str(photographed / "cameras.txt"),
-    ]
-    flags = ["--descriptors", "rootsift", "--max-keypoints", "600"]
-    pipeline = runpy.run_path(str(PIPELINE))
-    pipeline["main"]([*common, *flags, "--leave-out", "2"])
-    assert "20/20" in capsys.readouterr().out
-    report = json.loads((tmp_path / "out" / "localization.json").read_text())["rootsift"]
-    assert report["median"]["position"] < 0.05  # cameras stand 7 from the boxes
-    assert report["median"]["rotation_deg"] < 0.3
-    assert {record["query"] for record in report["queries"]} == {f"view_{i}.png" for i in range(5)}
-    monkeypatch.setattr(sys, "argv", ["localize.py", *common, *flags, "--queries", "view_2.png"])
-    runpy.run_path(str(PIPELINE), run_name="__main__")
-    (record,) = json.loads((tmp_path / "out" / "localization.json").read_text())["rootsift"][
-        "queries"
-    ]
-    assert record["left_out"] == ["view_2.png"]
-    with pytest.raises(SystemExit):
-        pipeline["main"]([*common, "--queries", "nowhere.png"])
-
-
-def test_dift_places_a_rendered_photo(photographed, tmp_path):
-    lines = (photographed / "cameras.txt").read_text().splitlines()
-    (tmp_path / "cameras.txt").write_text("\n".join(lines[1:4]) + "\n")
-    common = [
-        str(photographed / "images"),
-        str(tmp_path / "out"),
-        "--cameras",
-        str(tmp_path / "cameras.txt"),
-    ]
-    main = runpy.run_path(str(PIPELINE))["main"]
-    main([*common, "--max-keypoints", "200", "--queries", "view_2.png"])
-    (record,) = json.loads((tmp_path / "out" / "localization.json").read_text())["dift"]["queries"]
-    assert record["position"] < 0.3
-    assert record["rotation_deg"] < 3
-    with pytest.raises(ValueError, match="0 photo of known pose"):
-        main(
-            [*common, "--max-keypoints", "200", "--queries", *(f"view_{i}.png" for i in (1, 2, 3))]
-        )

@@ -1,0 +1,273 @@
+"""Photos, stores and files into models, against cameras that are known exactly."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, fields
+
+import numpy as np
+import pycolmap
+import pytest
+from synthetic_sfm import FOCAL, SIZE_WH, make_scene
+
+import dift_geo
+from dift_geo.colmap.mapping import NoModelError
+from dift_geo.extractor import ExtractorOptions
+from dift_geo.geometry.pose import relative_pose_errors_deg
+from dift_geo.images import write_image
+from dift_geo.matching.options import MatchOptions
+from dift_geo.options import option_names
+from dift_geo.pairs.lists import read_pairs, write_pairs
+from dift_geo.sfm import (
+    SfmOptions,
+    reconstruct,
+    reconstruct_from_files,
+    reconstruct_from_stores,
+)
+from dift_geo.store.features import FeatureStore
+from dift_geo.store.matches import MatchStore
+from dift_geo.types import Matches
+from dift_geo.v01.reconstruction import reconstruct_from_stores as reconstruct_as_in_0_1
+
+KNOWN = {"*": ("SIMPLE_PINHOLE", [FOCAL, SIZE_WH[0] / 2, SIZE_WH[1] / 2])}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    return make_scene(tmp_path_factory.mktemp("scene"))
+
+
+def stored(scene):
+    """The arguments that a scene gives."""
+    return scene.images, scene.features, scene.matches, scene.pairs
+
+
+# options
+
+
+def test_options_are_frozen_keywords_of_one_list():
+    options = SfmOptions(camera_mode="single", seed=3)
+    with pytest.raises(FrozenInstanceError):
+        options.seed = 4
+    with pytest.raises(TypeError):
+        SfmOptions("sequential")
+    names = [field.name for field in fields(SfmOptions)]
+    assert [*option_names(SfmOptions), "intrinsics"] == names == list(options.recipe())
+    assert options.recipe()["camera_mode"] == "single"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"camera_mode": "one"}, "camera_mode is 'one', expected one of auto, single"),
+        ({"mapper": "fast"}, "mapper is 'fast', expected one of incremental, global"),
+        ({"overlap": 0}, "overlap is 0, expected at least 1"),
+    ],
+)
+def test_options_out_of_range_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        SfmOptions(**wrong)
+
+
+class Unused:
+    """An extractor that must not be asked."""
+
+    def extract(self, image, name=None, *, photo=None):
+        raise AssertionError("work was done")
+
+    def recipe(self):
+        raise AssertionError("work was done")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (SfmOptions(camera_model="PINHOL"), "camera_model is 'PINHOL', expected one of"),
+        (SfmOptions(intrinsics={"*": ("RADIO", [1.0])}), "camera_model is 'RADIO', expected"),
+        (SfmOptions(pairs="pairs.txt"), "no pairs file at pairs.txt"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_work(
+    scene, tmp_path, options, message, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        reconstruct(scene.images, tmp_path / "out", Unused(), options)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        reconstruct_from_files(scene.images, tmp_path / "out", scene.features, None, options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pairs_of_strangers_are_refused_before_any_work(scene, tmp_path):
+    write_pairs(tmp_path / "pairs.txt", [("view 0.png", "nowhere.png")])
+    options = SfmOptions(pairs=str(tmp_path / "pairs.txt"))
+    with pytest.raises(ValueError, match="expected `name0 name1` of the 5 known images"):
+        reconstruct(scene.images, tmp_path / "out", Unused(), options)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"empty holds 0 image\(s\), expected at least 2 to recon"):
+        reconstruct(tmp_path / "empty", tmp_path / "out", Unused())
+    assert not (tmp_path / "out").exists()
+
+
+# stores
+
+
+@pytest.mark.parametrize("mapper", ["incremental", "global"])
+def test_recovers_known_cameras(tmp_path, mapper):
+    scene = make_scene(tmp_path / "exact", wrong=0)
+    options = SfmOptions(intrinsics=KNOWN, mapper=mapper)
+    result = reconstruct_from_stores(*stored(scene), tmp_path / "out", options)
+    assert result.summary["registered"] == len(scene.poses)
+    assert max(relative_pose_errors_deg(result.cam_from_world, scene.poses)) < 0.002
+    # a frame off by half a pixel, or float16 keypoints, would show here
+    assert result.summary["reprojection_px"] < 0.002
+    written = pycolmap.Reconstruction(str(tmp_path / "out" / "sparse"))
+    assert written.num_points3D() == result.summary["points"]
+
+
+def test_unknown_focal_length_is_recovered(scene, tmp_path):
+    result = reconstruct_from_stores(*stored(scene), tmp_path, SfmOptions(camera_mode="single"))
+    (camera,) = result.model.cameras.values()
+    assert camera.mean_focal_length() == pytest.approx(FOCAL, rel=0.02)
+
+
+def test_matches_taken_as_verified_are_used(scene, tmp_path):
+    """COLMAP 4 drops pairs of UNDEFINED configuration silently, so there has to be one."""
+    with FeatureStore(scene.features) as features:
+        points = len(features["view 0.png"])
+    with MatchStore(tmp_path / "true.h5", {}) as store:
+        for pair in scene.pairs:
+            store.put(pair, Matches(np.stack([np.arange(points)] * 2, 1), np.ones(points)), points)
+        store.merge()
+    arguments = scene.images, scene.features, tmp_path / "true.h5", scene.pairs, tmp_path / "out"
+    result = reconstruct_from_stores(*arguments, SfmOptions(camera_mode="single"), verify=False)
+    assert result.summary["registered"] == len(scene.poses)
+
+
+def without_matches(path, pairs):
+    with MatchStore(path, {}) as store:
+        for pair in pairs:
+            store.put(pair, Matches.none(), 150)
+        store.merge()
+    return path
+
+
+def test_no_model_is_an_error_and_leaves_none(scene, tmp_path):
+    (tmp_path / "sparse").mkdir()  # of an earlier run
+    matches = without_matches(tmp_path / "none.h5", scene.pairs)
+    with pytest.raises(NoModelError, match=r"0.0 matches per pair, 0 of 10 pairs verified"):
+        reconstruct_from_stores(scene.images, scene.features, matches, scene.pairs, tmp_path)
+    assert not (tmp_path / "sparse").exists()
+
+
+def test_the_keywords_of_0_1_are_the_options(tmp_path):
+    scene = make_scene(tmp_path / "two", views=2, wrong=10)
+    options = SfmOptions(camera_mode="per-image", intrinsics=KNOWN, seed=3)
+    now = reconstruct_from_stores(*stored(scene), tmp_path / "now", options)
+    then = reconstruct_as_in_0_1(
+        *stored(scene), tmp_path / "then", camera_mode="per-image", intrinsics=KNOWN, seed=3
+    )
+    assert then.summary | {"seconds": 0} == now.summary | {"seconds": 0}
+
+
+# files
+
+
+def test_from_files_takes_the_pairs_that_matches_hold(scene, tmp_path):
+    options = SfmOptions(camera_mode="single", seed=1)
+    out = tmp_path / "out"
+    result = reconstruct_from_files(scene.images, out, scene.features, scene.matches, options)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary == result.summary
+    assert summary["registered"] == summary["images"] == 5
+    assert summary["skipped"] == []
+    assert summary["dift_geo"] == dift_geo.__version__
+    assert summary["recipe"] == {
+        "features": str(scene.features),
+        "matches": str(scene.matches),
+        **options.recipe(),
+    }
+    assert set(summary["seconds"]) == {"verify", "map"}
+    assert set(read_pairs(out / "pairs.txt", scene.poses)) == set(scene.pairs)
+
+
+def test_from_files_matches_where_no_matches_are_given(scene, tmp_path):
+    """The scene's descriptors are one-hot: every match is true."""
+    options = SfmOptions(pairs="sequential", overlap=2, camera_mode="single")
+    match = MatchOptions(ratio=0.9)
+    out = tmp_path / "out"
+    result = reconstruct_from_files(scene.images, out, scene.features, options=options, match=match)
+    assert result.summary["pairs"] == 7
+    assert result.summary["matches_mean"] == 150
+    assert result.summary["recipe"]["match"] == match.recipe()
+    assert result.summary["recipe"]["matches"] == str(out / "matches.h5")
+
+
+def test_from_files_without_pairs_is_told(scene, tmp_path):
+    empty = without_matches(tmp_path / "none.h5", [])
+    with pytest.raises(ValueError, match=r"none.h5 gives no pair of 5 images, expected at least"):
+        reconstruct_from_files(scene.images, tmp_path / "out", scene.features, empty)
+
+
+# photos
+
+
+@pytest.fixture(scope="module")
+def rendered(pipeline_module, tmp_path_factory):
+    pytest.importorskip("skimage", reason="scikit-image carries the photographs")
+    folder = tmp_path_factory.mktemp("rendered") / "images"
+    truth = pipeline_module("rendered_scene").write_scene(folder, views=4, size_wh=(400, 300))
+    return folder, truth
+
+
+def test_photos_become_a_model_and_a_summary(rendered, tmp_path):
+    folder, truth = rendered
+    extractor = ExtractorOptions(descriptor="rootsift", max_keypoints=500).build()
+    options = SfmOptions(pairs="sequential", camera_mode="single")
+    result = reconstruct(folder, tmp_path, extractor, options, MatchOptions(ratio=0.95))
+    errors = relative_pose_errors_deg(result.cam_from_world, truth.cam_from_world)
+    assert max(errors) < 3
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary == json.loads(json.dumps(result.summary))
+    assert summary["recipe"] == json.loads(
+        json.dumps(
+            {
+                "extractor": extractor.recipe(),
+                "match": {"name": "mutual-nn", "ratio": 0.95, "min_similarity": None},
+                **options.recipe(),
+            }
+        )
+    )
+    assert set(summary["seconds"]) == {"extract", "match", "verify", "map"}
+    assert result.folder == tmp_path / "sparse"
+    again = reconstruct(folder, tmp_path, extractor, options, MatchOptions(ratio=0.95))
+    assert again.summary["registered"] == 4
+
+
+def test_unreadable_photos_are_skipped_or_stop_it(rendered, tmp_path):
+    folder, _ = rendered
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("view_0.png", "view_1.png"):
+        (photos / name).write_bytes((folder / name).read_bytes())
+    (photos / "words.png").write_text("no image")
+    extractor = ExtractorOptions(descriptor="rootsift", max_keypoints=500).build()
+    result = reconstruct(photos, tmp_path / "out", extractor)
+    assert result.summary["skipped"] == ["words.png"]
+    assert result.summary["images"] == 2
+    with pytest.raises(ValueError, match=r"words\.png"):
+        reconstruct(photos, tmp_path / "strict", extractor, strict=True)
+    (photos / "view_1.png").unlink()
+    with pytest.raises(ValueError, match=r"1 of 2 images in .* can be read, expected at least 2"):
+        reconstruct(photos, tmp_path / "one", extractor)
+
+
+def test_words_that_give_no_pair_are_told(tmp_path, picture):
+    for name in ("a/1.png", "b/1.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True)
+        write_image(tmp_path / "images" / name, picture)
+    extractor = ExtractorOptions(descriptor="rootsift", max_keypoints=50).build()
+    with pytest.raises(ValueError, match="sequential gives no pair of the 2 readable images"):
+        reconstruct(
+            tmp_path / "images", tmp_path / "out", extractor, SfmOptions(pairs="sequential")
+        )
