@@ -1,6 +1,4 @@
-"""COLMAP's own files, against pycolmap, against SQLite read by hand, and against COLMAP's importers
-where it is installed.
-"""
+"""COLMAP's own files, against pycolmap, SQLite read by hand, and COLMAP's importers if there."""
 
 from __future__ import annotations
 
@@ -20,6 +18,7 @@ from dift_geo.colmap.exchange import export_database, export_text, import_databa
 from dift_geo.detectors.colmap import ColmapKeypoints
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.extractor import build_extractor
+from dift_geo.matching.options import MatchOptions
 from dift_geo.pairs.lists import write_pairs
 
 pycolmap = pytest.importorskip("pycolmap")
@@ -54,8 +53,9 @@ def database(colmap_made: Path, tmp_path: Path) -> Path:
 
 
 def tables(path: Path) -> dict[str, dict]:
-    """Keypoints and descriptors by image name, matches by pair of names, configurations: by SQL,
-    without pycolmap.
+    """What a database holds, by SQL, without pycolmap.
+
+    Keypoints and descriptors by image name, matches and configurations by pair of names.
     """
     with sqlite3.connect(path) as connection:
         names = dict(connection.execute("SELECT image_id, name FROM images"))
@@ -88,14 +88,12 @@ def tables(path: Path) -> dict[str, dict]:
 
 
 def test_colmaps_keypoints_are_where_and_how_colmap_saw_them(database: Path, photos: Path) -> None:
-    """RootSIFT cut by OpenCV at the imported position, scale and angle agrees with the bytes that
-    COLMAP computed.
-    """
+    """RootSIFT cut by OpenCV at the imported place, scale and angle is as COLMAP computed it."""
     stored = tables(database)["descriptors"]
     detector = ColmapKeypoints(database)
     for name in sorted(stored):
         image = read_image(photos / name)
-        ours = Sift().describe(image, detector.detect_named(image, name))
+        ours = Sift().describe(image, detector.detect(image, name), name)
         theirs = stored[name] / np.linalg.norm(stored[name].astype(float), axis=1, keepdims=True)
         # 0.66 with the angle's sign turned, 0.77 at half the scale
         assert np.median((ours * theirs).sum(1)) > 0.97
@@ -106,7 +104,7 @@ def test_detected_rows_follow_the_size_of_the_picture(database: Path, photos: Pa
     full = detector.keypoints_of("view_0.png")
     stored = tables(database)["keypoints"]["view_0.png"]
     np.testing.assert_allclose(full.xy, stored[:, :2] - 0.5, atol=1e-5)
-    half = detector.detect_named(np.zeros((180, 240, 3), np.uint8), "view_0.png")
+    half = detector.detect(np.zeros((180, 240, 3), np.uint8), "view_0.png")
     np.testing.assert_allclose((half.xy + 0.5) * 2, stored[:, :2], atol=1e-3)
     np.testing.assert_allclose(half.scale * 2, full.scale, rtol=1e-5)
 
@@ -150,8 +148,6 @@ def test_errors_are_clear(database: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none.db").exists()
     with pytest.raises(KeyError, match=r"'x.png' is not in .*; expected one of its 3 images"):
         ColmapKeypoints(database).keypoints_of("x.png")
-    with pytest.raises(TypeError, match="detect_named"):
-        ColmapKeypoints(database).detect(np.zeros((4, 4, 3), np.uint8))
     (tmp_path / "text.db").write_text("no database " * 100)
     with pytest.raises(ValueError, match="is no COLMAP database"):
         ColmapKeypoints(tmp_path / "text.db")
@@ -160,13 +156,14 @@ def test_errors_are_clear(database: Path, tmp_path: Path) -> None:
 def test_dift_describes_colmaps_keypoints_and_the_matches_go_back(
     database: Path, photos: Path, tmp_path: Path
 ) -> None:
-    """The whole road of a COLMAP user, ending in COLMAP's mapper on their own database."""
+    """What a user does whose project is a COLMAP database."""
     before = tables(database)
     extractor = build_extractor(detector=f"colmap:{database}", reading="dense", size=240)
     names = sorted(before["keypoints"])
     pairs = list(combinations(names, 2))
     extract_images(photos, names, extractor, tmp_path / "features.h5")
-    match_pairs(tmp_path / "features.h5", pairs, tmp_path / "matches.h5", ratio=0.95)
+    match = MatchOptions(ratio=0.95)
+    match_pairs(tmp_path / "features.h5", pairs, tmp_path / "matches.h5", match)
     export_database(database, photos, tmp_path / "features.h5", pairs, tmp_path / "matches.h5")
     after = tables(database)
     for name in names:
@@ -191,20 +188,8 @@ def test_a_new_database_maps(database: Path, photos: Path, tmp_path: Path) -> No
     pairs = list(combinations(["view_0.png", "view_1.png", "view_2.png"], 2))
     write_pairs(tmp_path / "pairs.txt", pairs)
     files = [str(tmp_path / name) for name in ("features.h5", "pairs.txt", "matches.h5")]
-    assert (
-        main(
-            [
-                "export",
-                *files,
-                "--database",
-                str(tmp_path / "new.db"),
-                "--images",
-                str(photos),
-                "--verified",
-            ]
-        )
-        == 0
-    )
+    target = ["--database", str(tmp_path / "new.db"), "--images", str(photos)]
+    assert main(["export", *files, *target, "--verified"]) == 0
     models = pycolmap.incremental_mapping(tmp_path / "new.db", photos, tmp_path / "models")
     assert max(model.num_reg_images() for model in models.values()) == 3
 
@@ -212,32 +197,21 @@ def test_a_new_database_maps(database: Path, photos: Path, tmp_path: Path) -> No
 def test_export_refuses_a_database_with_other_keypoints(
     database: Path, photos: Path, tmp_path: Path
 ) -> None:
-    names = ["view_0.png", "view_1.png"]
-    extract_images(
-        photos,
-        names,
-        build_extractor(descriptor="rootsift", max_keypoints=50),
-        tmp_path / "features.h5",
-    )
-    match_pairs(tmp_path / "features.h5", [("view_0.png", "view_1.png")], tmp_path / "matches.h5")
-    with pytest.raises(
-        ValueError,
-        match=r"other keypoints for 'view_0.png' than the 50 features; extract with --detector colmap:",
-    ):
-        export_database(
-            database,
-            photos,
-            tmp_path / "features.h5",
-            [("view_0.png", "view_1.png")],
-            tmp_path / "matches.h5",
-        )
+    names = "view_0.png", "view_1.png"
+    features, matches = tmp_path / "features.h5", tmp_path / "matches.h5"
+    extractor = build_extractor(descriptor="rootsift", max_keypoints=50)
+    extract_images(photos, names, extractor, features)
+    match_pairs(features, [names], matches)
+    other = "other keypoints for 'view_0.png' than the 50 features; extract with --detector colmap:"
+    with pytest.raises(ValueError, match=other):
+        export_database(database, photos, features, [names], matches)
+    with pytest.raises(ValueError, match=r"'a.png' is not in .*; choose a new file"):
+        export_database(database, photos, features, [("a.png", "view_1.png")], matches)
 
 
 def test_import_keeps_everything(database: Path, tmp_path: Path) -> None:
-    assert (
-        main(["import", str(database), str(tmp_path / "f.h5"), "--matches", str(tmp_path / "m.h5")])
-        == 0
-    )
+    f, m = str(tmp_path / "f.h5"), str(tmp_path / "m.h5")
+    assert main(["import", str(database), f, "--matches", m]) == 0
     stored = tables(database)
     with FeatureStore(tmp_path / "f.h5") as features, MatchStore(tmp_path / "m.h5") as matches:
         assert list(features) == ["view_0.png", "view_1.png", "view_2.png"]
@@ -324,35 +298,16 @@ def test_colmaps_importers_read_the_text_back(database: Path, photos: Path, tmp_
     import_database(database, tmp_path / "f.h5", tmp_path / "m.h5")
     before = tables(database)
     export_text(tmp_path / "text", tmp_path / "f.h5", list(before["matches"]), tmp_path / "m.h5")
-    new = str(tmp_path / "new.db")
-    common = ["--database_path", new]
-    features = [
-        "feature_importer",
-        *common,
-        "--image_path",
-        str(photos),
-        "--import_path",
-        str(tmp_path / "text/features"),
-    ]
-    matches = [
-        "matches_importer",
-        *common,
-        "--match_list_path",
-        str(tmp_path / "text/matches.txt"),
-        "--match_type",
-        "raw",
-    ]
-    options = subprocess.run(
-        ["colmap", "matches_importer", "--help"], capture_output=True, text=True, timeout=100
-    ).stdout
-    # 3
-    gpu = (
-        "--FeatureMatching.use_gpu"
-        if "--FeatureMatching.use_gpu" in options
-        else "--SiftMatching.use_gpu"
-    )
-    for arguments in (features, [*matches, gpu, "0"]):
-        subprocess.run(["colmap", *arguments], check=True, capture_output=True, timeout=100)
+    new, text = str(tmp_path / "new.db"), tmp_path / "text"
+    features = ["--image_path", str(photos), "--import_path", str(text / "features")]
+    matches = ["--match_list_path", str(text / "matches.txt"), "--match_type", "raw"]
+    called = ["colmap", "matches_importer", "--help"]
+    options = subprocess.run(called, capture_output=True, text=True, timeout=100).stdout
+    version_4 = "--FeatureMatching.use_gpu" in options
+    gpu = "--FeatureMatching.use_gpu" if version_4 else "--SiftMatching.use_gpu"
+    for arguments in (["feature_importer", *features], ["matches_importer", *matches, gpu, "0"]):
+        command = ["colmap", *arguments, "--database_path", new]
+        subprocess.run(command, check=True, capture_output=True, timeout=100)
     after = tables(Path(new))
     for name, rows in before["keypoints"].items():
         np.testing.assert_allclose(after["keypoints"][name][:, :2], rows[:, :2], atol=1e-3)
@@ -374,20 +329,18 @@ def test_commands_ask_for_what_they_need(
     assert "no COLMAP database" in capsys.readouterr().err
 
 
-def test_the_commands_of_the_readme_run(
+def test_the_commands_of_the_documentation_run(
     database: Path, photos: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    readme = ROOT / "README.md"
-    section = (
-        readme.read_text(encoding="utf-8").partition("## With COLMAP")[2].partition("\n## ")[0]
-        if readme.is_file()
-        else ""
-    )
-    commands = [
-        line.partition("#")[0] for line in section.splitlines() if line.startswith("dift-geo ")
-    ]
-    assert commands, "the README has lost its section on COLMAP"
+    page = (ROOT / "docs" / "colmap.md").read_text(encoding="utf-8")
+    section = page.partition("## A database that you have")[2].partition("## Exit codes")[0]
+    lines = [line.partition("#")[0] for line in section.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith("dift-geo ")]
+    assert {command[1] for command in commands} >= {"extract", "match", "export", "import"}
     (tmp_path / "photos").symlink_to(photos)
     monkeypatch.chdir(tmp_path)  # where database.db is
     for command in commands:
-        assert main(shlex.split(command)[1:]) == 0, command
+        if command[1] == "import":  # into files of its own
+            for name in ("features.h5", "matches.h5"):
+                (tmp_path / name).unlink()
+        assert main(command[1:]) == 0, command
