@@ -10,10 +10,13 @@ STAMP := $(VENV)/.ready
 
 setup: $(STAMP)
 
-# torch first, by itself, so that the version is the tested one whatever else asks for it. deep-image-matching is
-# there for its copy of hloc, which the tests run; its own dependencies are not needed for that.
+# torch first, by itself, so that the version is the tested one whatever else asks for it.
+# deep-image-matching is there for its copy of hloc, which the tests run; its own dependencies are
+# not needed for that.
 $(STAMP): setup.cfg constraints.txt
-	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), f"Python {sys.version.split()[0]} found, 3.10 or newer needed: make PYTHON=python3.12"'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "3.10 or newer needed, found $$($(PYTHON) --version): make PYTHON=python3.12" >&2; \
+	  exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch

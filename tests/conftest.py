@@ -69,7 +69,7 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The research images beside the repository (or in $DIFT_GEO_DATA); they are not ours to ship."""
+    """Research images, here or in $DIFT_GEO_DATA: they are not ours to ship."""
     folder = Path(os.environ.get("DIFT_GEO_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no research data at {folder}; set DIFT_GEO_DATA")

@@ -38,9 +38,17 @@ def _clip(folder: Path, hidden: int, projected: bool) -> None:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
-        vocab_size=64, hidden_size=hidden, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=77, projection_dim=hidden, bos_token_id=52, eos_token_id=53, pad_token_id=53,
-    )  # fmt: skip
+        vocab_size=64,
+        hidden_size=hidden,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=hidden,
+        bos_token_id=52,
+        eos_token_id=53,
+        pad_token_id=53,
+    )
     encoder = (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
     fill(encoder, 1 + hidden).save_pretrained(folder)
 
@@ -75,17 +83,25 @@ def stable_diffusion(folder: Path, shape: str = "sd2", seed: int = 0) -> Path:
     cross = {"down": "CrossAttnDownBlock2D", "up": "CrossAttnUpBlock2D"}
     if xl:
         own = {
-            "block_out_channels": (16, 32, 64), "down_block_types": ("DownBlock2D", cross["down"], cross["down"]),
-            "up_block_types": (cross["up"], cross["up"], "UpBlock2D"), "transformer_layers_per_block": (1, 1, 2),
-            "attention_head_dim": (2, 4, 8), "cross_attention_dim": 48, "addition_embed_type": "text_time",
-            "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 6 * 8 + 16,
-        }  # fmt: skip
+            "block_out_channels": (16, 32, 64),
+            "down_block_types": ("DownBlock2D", cross["down"], cross["down"]),
+            "up_block_types": (cross["up"], cross["up"], "UpBlock2D"),
+            "transformer_layers_per_block": (1, 1, 2),
+            "attention_head_dim": (2, 4, 8),
+            "cross_attention_dim": 48,
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 8,
+            "projection_class_embeddings_input_dim": 6 * 8 + 16,
+        }
     else:
         own = {
-            "block_out_channels": (16, 32, 64, 64), "down_block_types": (*[cross["down"]] * 3, "DownBlock2D"),
-            "up_block_types": ("UpBlock2D", *[cross["up"]] * 3), "cross_attention_dim": 32,
-            "attention_head_dim": 4 if shape == "sd1" else (2, 4, 8, 8), "upcast_attention": shape == "sd2",
-        }  # fmt: skip
+            "block_out_channels": (16, 32, 64, 64),
+            "down_block_types": (*[cross["down"]] * 3, "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", *[cross["up"]] * 3),
+            "cross_attention_dim": 32,
+            "attention_head_dim": 4 if shape == "sd1" else (2, 4, 8, 8),
+            "upcast_attention": shape == "sd2",
+        }
     unet = UNet2DConditionModel(
         in_channels=4,
         out_channels=4,
@@ -95,10 +111,14 @@ def stable_diffusion(folder: Path, shape: str = "sd2", seed: int = 0) -> Path:
         **own,
     )
     vae = AutoencoderKL(
-        block_out_channels=(8, 8, 16, 16), norm_num_groups=4, layers_per_block=1, latent_channels=4,
-        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=(8, 8, 16, 16),
+        norm_num_groups=4,
+        layers_per_block=1,
+        latent_channels=4,
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
         scaling_factor=0.13025 if xl else 0.18215,
-    )  # fmt: skip
+    )
     fill(unet, seed).save_pretrained(folder / "unet")
     fill(vae, seed + 1).save_pretrained(folder / "vae")
     _clip(folder / "text_encoder", 32, projected=False)
