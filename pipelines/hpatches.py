@@ -2,7 +2,7 @@
 """All baselines under all four protocols on one folder in HPatches layout.
 
     python pipelines/hpatches.py hpatches/ out/
-    python pipelines/hpatches.py planar/ out/ --group oxford=v_wall,v_bark,i_leuven,i_bikes --fit-random photos/
+    python pipelines/hpatches.py planar/ out/ --group oxford=v_wall,v_bark --fit-random photos/
 
 Methods: RootSIFT, the embedded diffusion model in both readings, it joined with RootSIFT, the same
 network with random weights, and SuperPoint where its weights are. Random weights get a projection
@@ -23,12 +23,12 @@ from dift_geo.benchmark.methods import Method
 from dift_geo.benchmark.run import evaluate
 from dift_geo.detectors.sift import Sift
 from dift_geo.dift.calibration import calibrate
-from dift_geo.dift.config import DiftConfig
 from dift_geo.dift.describer import Dift
 from dift_geo.dift.projection import Projection
+from dift_geo.errors import DiftGeoError
 from dift_geo.extractor import Extractor, build_extractor
 
-BASELINES = {
+BASELINES: dict[str, dict[str, str]] = {
     "rootsift": {"descriptor": "rootsift"},
     "tiny": {"descriptor": "dift"},
     "tiny+rootsift": {"descriptor": "dift+rootsift"},
@@ -41,9 +41,7 @@ METHODS = (*BASELINES, "tiny-random")
 
 def random_tiny(max_keypoints: int, size: int | None, projection: Projection | None) -> Dift:
     """The shipped architecture with random weights."""
-    return Dift(
-        Tiny(random_seed=0), Sift(max_keypoints), DiftConfig.default("tiny"), projection, size
-    )
+    return Dift(Tiny(random_seed=0), Sift(max_keypoints), projection=projection, size=size)
 
 
 def build_methods(
@@ -51,30 +49,33 @@ def build_methods(
     max_keypoints: int,
     size: int | None,
     random_projection: Projection | None,
-    superpoint: str = "superpoint",
+    superpoint: str | None = None,
 ) -> list[Method]:
     """The baselines of these names; one whose weights are not there is left out with a line that
     says so.
+
+    superpoint: folder or hub id of its weights; None is the usual one.
     """
     methods = []
     for name in names:
         try:
             if name == "tiny-random":
                 dift = random_tiny(max_keypoints, size, random_projection)
-                extractor = Extractor(dift.detector, [dift], size)
+                extractor = Extractor(Sift(max_keypoints), dift, size)
             else:
                 words = dict(BASELINES[name])
-                if words.get("detector") == "superpoint":
-                    words["detector"] = superpoint
+                if superpoint and words.get("detector") == "superpoint":
+                    words["detector"] = f"superpoint:{superpoint}"
                 extractor = build_extractor(max_keypoints=max_keypoints, size=size, **words)
-        except (OSError, ValueError, ImportError) as error:
+        except (DiftGeoError, OSError, ImportError) as error:
             print(f"{name} is left out: {' '.join(str(error).split())}")
             continue
         methods.append(Method(name, extractor))
     return methods
 
 
-def main(argv: list[str] | None = None) -> None:
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -105,9 +106,7 @@ def main(argv: list[str] | None = None) -> None:
         metavar="N",
         help="synthetic views per photo; 0 takes enough",
     )
-    parser.add_argument(
-        "--superpoint", default="superpoint", metavar="NAME", help="folder or hub id of its weights"
-    )
+    parser.add_argument("--superpoint", metavar="NAME", help="folder or hub id of its weights")
     parser.add_argument("--max-keypoints", type=int, help="default: the protocol's")
     parser.add_argument(
         "--size", type=int, help="longest side that networks and detectors see; default: all of it"
@@ -116,33 +115,42 @@ def main(argv: list[str] | None = None) -> None:
         "--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method"
     )
     parser.add_argument("--bootstrap", type=int, default=1000, metavar="N")
-    options = parser.parse_args(argv)
+    return parser.parse_args(argv)
 
-    benchmark = read_benchmark(options.dataset)
-    groups = {
-        name: names.split(",") for name, names in (text.split("=", 1) for text in options.group)
-    }
-    random_projection = (
-        Projection.load(options.random_projection) if options.random_projection else None
-    )
+
+def projection_for_random(options: argparse.Namespace) -> Projection | None:
+    """What was fitted for the random network, or is fitted now."""
     if options.fit_random and "tiny-random" in options.methods:
-        fitted = calibrate(
-            options.fit_random, random_tiny(1000, 640, None), views=options.fit_views
-        )
-        random_projection = fitted.projection
+        raw = random_tiny(1000, 640, None)
+        return calibrate(options.fit_random, raw, views=options.fit_views).projection
+    if options.random_projection:
+        return Projection.load(options.random_projection)
+    return None
+
+
+def main(argv: list[str] | None = None) -> None:
+    options = parse(argv)
+    benchmark = read_benchmark(options.dataset)
+    groups = dict(text.split("=", 1) for text in options.group)
+    random_projection = projection_for_random(options)
     summary = []
     for name in options.protocols:
         protocol = PROTOCOLS[name]
         keypoints = options.max_keypoints or protocol.max_keypoints
-        methods = build_methods(
-            options.methods, keypoints, options.size, random_projection, options.superpoint
+        found = evaluate(
+            benchmark,
+            options.out / name,
+            build_methods(
+                options.methods, keypoints, options.size, random_projection, options.superpoint
+            ),
+            protocol,
+            cache=options.out / "cache",
+            groups={group: members.split(",") for group, members in groups.items()},
+            draws=options.bootstrap,
+            pictures=options.pictures,
         )
-        report = evaluate(
-            benchmark, options.out / name, methods, protocol, cache=options.out / "cache", groups=groups,
-            draws=options.bootstrap, pictures=options.pictures,
-        )  # fmt: skip
-        print(report.markdown())
-        summary.append(report.markdown())
+        print(found.markdown())
+        summary.append(found.markdown())
     (options.out / "summary.md").write_text("\n".join(summary), encoding="utf-8")
 
 

@@ -12,40 +12,49 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import json
 import os
 import pstats
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from dift_geo.benchmark.homography.data import read_benchmark
-from dift_geo.benchmark.homography.protocols import protocol_named
-from dift_geo.benchmark.methods import Method
-from dift_geo.benchmark.run import evaluate
-from dift_geo.extractor import build_extractor
-from dift_geo.report.markdown import versions
-from dift_geo.store.features import FeatureStore
+import numpy as np
 
-SHARES = {  # function of ours -> what to call its cumulative time
-    "match_mutual_nn": "matching",
-    "estimate_homography": "RANSAC",
-    "_read": "reading stores",
-    "flush": "writing stores",
-    "samples": "resampling",
+from dift_geo.benchmark.homography.data import Benchmark, read_benchmark
+from dift_geo.benchmark.homography.protocols import protocol_named
+from dift_geo.benchmark.homography.task import Homographies
+from dift_geo.benchmark.methods import Method
+from dift_geo.benchmark.results import versions
+from dift_geo.benchmark.run import evaluate
+from dift_geo.detectors.contract import Detector
+from dift_geo.extractor import Extractor, build_extractor
+from dift_geo.recipe import write_json
+from dift_geo.store.features import FeatureStore
+from dift_geo.store.source import Source
+from dift_geo.types import Keypoints
+
+NUMBER = len("_00")  # what the name of a copy has more than that of the original
+SHARES = {  # file and function of ours -> what to call its cumulative time
+    ("mutual_nn.py", "match_mutual_nn"): "matching",
+    ("homography.py", "estimate_homography"): "RANSAC",
+    ("base.py", "_look_up"): "reading stores",
+    ("base.py", "flush"): "writing stores",
+    ("table.py", "samples"): "resampling",
 }
 
 
-class Copies:
-    """An extractor that is never asked: its features are in the store."""
+class NeverAsked(Detector):
+    """A detector that stands for another whose keypoints are in the store."""
 
-    def __init__(self, like) -> None:
-        self.like = like
+    def __init__(self, detector: Detector) -> None:
+        self.name, self.detector = detector.name, detector
 
-    def extract(self, image, name):
+    def detect(self, image: np.ndarray, name: str) -> Keypoints:
         raise AssertionError(f"features of {name} should have been cached")
 
-    def recipe(self):
-        return self.like.recipe()
+    def recipe(self) -> dict[str, object]:
+        return self.detector.recipe()
 
 
 def repeat(dataset: Path, folder: Path, pairs: int) -> Path:
@@ -65,6 +74,31 @@ def repeat(dataset: Path, folder: Path, pairs: int) -> Path:
     return folder
 
 
+def copy_features(original: Path, path: Path, extractor: Extractor, large: Benchmark) -> None:
+    """Give every image of the large benchmark the features of the image that it is a copy of."""
+    with FeatureStore(original) as source, FeatureStore(path, extractor.recipe()) as target:
+        for name in large.images:
+            if name not in target:
+                sequence, _, image = name.partition("/")
+                features = source[f"{sequence[:-NUMBER]}/{image}"]
+                target.put(name, features, Source.of(large.folder / name))
+        target.merge()
+
+
+def profiled(work: Callable[[], object]) -> tuple[float, dict[str, float]]:
+    """Seconds that some work takes, in all and by `SHARES`."""
+    profile = cProfile.Profile()
+    start = time.perf_counter()
+    profile.runcall(work)
+    seconds = time.perf_counter() - start
+    parts = dict.fromkeys(SHARES.values(), 0.0)
+    for (file, _, function), (_, _, _, cumulative, _) in pstats.Stats(profile).stats.items():
+        part = SHARES.get((Path(file).name, function)) if "dift_geo" in file else None
+        if part is not None:
+            parts[part] += cumulative
+    return seconds, {**parts, "everything else": seconds - sum(parts.values())}
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -75,45 +109,28 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max-keypoints", type=int, default=2048)
     options = parser.parse_args(argv)
 
-    protocol = protocol_named("mma")
+    protocol, cache = protocol_named("mma"), options.out / "cache"
     extractor = build_extractor(
         descriptor="rootsift", max_keypoints=options.max_keypoints, size=None
     )
-    small, cache = read_benchmark(options.dataset), options.out / "cache"
-    Method("rootsift", extractor).prepare(small, protocol, options.out / "small", "cpu")
+    small = Homographies(read_benchmark(options.dataset), protocol)
+    Method("rootsift", extractor).prepare(small.photos, options.out / "small", "cpu")
     original = next((options.out / "small" / "rootsift").glob("features-*.h5"))
     large = read_benchmark(repeat(options.dataset, options.out / "repeated", options.pairs))
-    with (
-        FeatureStore(original) as source,
-        FeatureStore(cache / "rootsift" / original.name, extractor.recipe()) as target,
-    ):
-        for name in large.images:
-            if name not in target:
-                # without the copy's number
-                target[name] = source[name[: name.index("/") - 3] + name[name.index("/") :]]
-        target.merge()
+    copy_features(original, cache / "rootsift" / original.name, extractor, large)
 
-    profile = cProfile.Profile()
-    start = time.perf_counter()
-    profile.enable()
-    methods = [Method("rootsift", Copies(extractor))]
-    evaluate(large, options.out / "result", methods, protocol, cache=cache, pictures=0)
-    profile.disable()
-    seconds = time.perf_counter() - start
-    parts = dict.fromkeys(SHARES.values(), 0.0)
-    for (file, _, function), (_, _, _, cumulative, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
-        if "dift_geo" in file and function in SHARES:
-            parts[SHARES[function]] += cumulative
-    parts["everything else"] = seconds - sum(parts.values())
+    methods = [Method("rootsift", replace(extractor, detector=NeverAsked(extractor.detector)))]
+    seconds, parts = profiled(
+        lambda: evaluate(large, options.out / "result", methods, protocol, cache=cache, pictures=0)
+    )
     record = {
         "pairs": len(large.pairs),
         "keypoints": options.max_keypoints,
         "seconds": seconds,
         "parts": parts,
+        "versions": versions(),
     }
-    (options.out / "evaluate_cached.json").write_text(
-        json.dumps({**record, "versions": versions()}, indent=1) + "\n"
-    )
+    write_json(options.out / "evaluate_cached.json", record)
     print(f"{len(large.pairs)} pairs in {seconds:.1f} s")
     for name, part in sorted(parts.items(), key=lambda item: -item[1]):
         print(f"  {name:16} {part:7.1f} s  {part / seconds:6.1%}")

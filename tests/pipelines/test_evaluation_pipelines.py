@@ -15,7 +15,7 @@ from dift_geo.dift.projection import Projection
 from dift_geo.geometry.homography import transfer_error_px
 from dift_geo.images import read_image
 from dift_geo.store.features import FeatureStore
-from tests.benchmark.test_benchmark import render
+from tests.benchmark.rendered import render
 from tests.small_models import stable_diffusion
 
 

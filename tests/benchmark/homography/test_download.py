@@ -208,24 +208,15 @@ def test_a_dead_address_is_one_line(server, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark_download, "ATTEMPTS", 2)
     with pytest.raises(OSError, match="answers 404"):
         download_hpatches(tmp_path, url=server.url.replace("hpatches.zip", "gone.zip"))
-    assert (
-        main(
-            [
-                "evaluate",
-                str(tmp_path),
-                str(tmp_path / "out"),
-                "--download",
-                "http://127.0.0.1:9/x.zip",
-            ]
-        )
-        == 1
-    )
+    words = ["download", str(tmp_path), "--url", "http://127.0.0.1:9/x.zip"]
+    assert main(words) == 1
     error = capsys.readouterr().err.strip().splitlines()
     assert "could not download http://127.0.0.1:9/x.zip" in error[-1]
 
 
-def test_the_command_downloads_without_evaluating(server, tmp_path, capsys):
-    assert main(["evaluate", str(tmp_path / "hp"), "--download", server.url]) == 0
+def test_the_command_says_what_is_still_missing(server, tmp_path, capsys):
+    assert main(["download", str(tmp_path / "hp"), "--url", server.url]) == 0
     out = capsys.readouterr().out
     assert "22 files of HPatches" in out
     assert "106 sequences are incomplete" in out
+    assert "v_wall: all" in out
