@@ -48,7 +48,11 @@ class NeverAsked(Detector):
     """A detector that stands for another whose keypoints are in the store."""
 
     def __init__(self, detector: Detector) -> None:
-        self.name, self.detector = detector.name, detector
+        self.detector = detector
+
+    @property
+    def name(self) -> str:
+        return self.detector.name
 
     def detect(self, image: np.ndarray, name: str) -> Keypoints:
         raise AssertionError(f"features of {name} should have been cached")

@@ -65,7 +65,7 @@ def test_baselines_under_two_protocols(pipeline_module, texture, tmp_path, capsy
         assert results["methods"]["tiny"]["mine"]["pairs"] == 1
     recipe = results["recipe"]["methods"]["tiny-random"]["features"]
     assert "random-0" in json.dumps(recipe)
-    assert recipe["descriptors"][0]["dift"]["projection"] is not None
+    assert recipe["descriptor"]["dift"]["projection"] is not None
     text = (tmp_path / "out" / "summary.md").read_text()
     assert "protocol `dift`" in text
     assert "protocol `mma`" in text
@@ -241,6 +241,6 @@ def test_given_keypoints_described_by_a_stable_diffusion(texture, tmp_path):
     assert main(words) == 3  # images 3 to 6 are not there
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["methods"]["sd"]["all"]["matches"] > 4
-    assert results["recipe"]["methods"]["sd"]["features"]["keypoint files"] == str(tmp_path)
+    assert results["recipe"]["methods"]["sd"]["features"]["detector"]["name"] == "listed"
     store = FeatureStore(results["recipe"]["methods"]["sd"]["stores"][0])
     np.testing.assert_allclose(store["v_wall/2.png"].keypoints.xy, np.unique(xy, axis=0), atol=1e-4)
