@@ -157,8 +157,9 @@ def test_search_scores_rootsift_as_the_benchmark_does(pipeline_module, tmp_path)
         pairs,
         sift,
     )
-    assert main(["evaluate", str(small), str(tmp_path / "out"), "--protocol", "mma", "--descriptor", "rootsift",
-                 "--size", "640", "--max-keypoints", "80"]) == 3  # fmt: skip  # a sequence of three images is incomplete
+    words = ["evaluate", str(small), str(tmp_path / "out"), "--protocol", "mma"]
+    words += ["--descriptor", "rootsift", "--size", "640", "--max-keypoints", "80"]
+    assert main(words) == 3  # a sequence of three images is incomplete
     (method,) = json.loads((tmp_path / "out" / "results.json").read_text())["methods"].values()
     assert row["mma@3"] == pytest.approx(100 * method["all"]["mma@3"], abs=0.051)
     assert row["correct"] == pytest.approx(method["all"]["correct@3"], abs=0.051)
