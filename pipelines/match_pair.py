@@ -12,6 +12,7 @@ from pathlib import Path
 import dift_geo
 from dift_geo.extractor import DESCRIPTORS, build_extractor
 from dift_geo.images import write_image
+from dift_geo.pair import match_pair
 from dift_geo.report.drawing import draw_matches
 
 
@@ -31,17 +32,13 @@ def main(argv: list[str] | None = None) -> None:
         descriptor=options.descriptor, max_keypoints=options.max_keypoints, size=options.size
     )
     image0, image1 = dift_geo.read_image(options.image0), dift_geo.read_image(options.image1)
-    f0, f1 = (
-        extractor.extract(image0, str(options.image0)),
-        extractor.extract(image1, str(options.image1)),
-    )
-    matches = dift_geo.match_mutual_nn(f0.descriptors, f1.descriptors)
-    xy0, xy1 = f0.keypoints.xy[matches.pairs[:, 0]], f1.keypoints.xy[matches.pairs[:, 1]]
-    homography = dift_geo.estimate_homography(xy0, xy1)
-    inliers = None if homography is None else homography.inliers
-    write_image(options.picture, draw_matches(image0, image1, xy0, xy1, inliers))
-    fitting = "no homography" if inliers is None else f"{inliers.sum()} fit one homography"
-    print(f"{len(matches)} matches, {fitting} -> {options.picture}")
+    names = {"name0": str(options.image0), "name1": str(options.image1)}
+    found = match_pair(image0, image1, extractor, **names)
+    fitting, inliers = "no homography", None
+    if found.homography is not None:
+        fitting, inliers = f"{found.inliers.sum()} fit one homography", found.inliers
+    write_image(options.picture, draw_matches(image0, image1, found.xy0, found.xy1, inliers))
+    print(f"{len(found)} matches, {fitting} -> {options.picture}")
 
 
 if __name__ == "__main__":

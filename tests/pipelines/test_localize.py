@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dift_geo.images import write_image
+
 PIPELINE = Path(__file__).resolve().parents[2] / "pipelines" / "localize.py"
 
 
@@ -72,3 +74,23 @@ def test_dift_places_a_rendered_photo(photographed, tmp_path):
         main(
             [*common, "--max-keypoints", "200", "--queries", *(f"view_{i}.png" for i in (1, 2, 3))]
         )
+
+
+def test_photos_that_share_nothing_are_not_placed_and_told_so(
+    photographed, tmp_path, capsys, texture
+):
+    """Neither a map nor a pose: the report says so in plain JSON, the table with dashes."""
+    names = [f"view_{i}.png" for i in range(3)]
+    for i, name in enumerate(names):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        write_image(tmp_path / "images" / name, texture((480, 360), seed=i))
+    common = [str(tmp_path / "images"), str(tmp_path / "out")]
+    lines = (photographed / "cameras.txt").read_text().splitlines()[:3]
+    (tmp_path / "cameras.txt").write_text("\n".join(lines) + "\n")
+    flags = ["--descriptors", "rootsift", "--max-keypoints", "50"]
+    cameras = ["--cameras", str(tmp_path / "cameras.txt")]
+    runpy.run_path(str(PIPELINE))["main"]([*common, *cameras, *flags, "--leave-out", "1"])
+    report = json.loads((tmp_path / "out" / "localization.json").read_text())["rootsift"]
+    assert (report["placed"], report["of"]) == (0, 3)
+    assert report["median"] == {"inliers": None, "position": None, "rotation_deg": None}
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["rootsift", "0/3", "-", "-", "-"]

@@ -1,0 +1,44 @@
+"""The short programs, run as a user runs them: two photos matched, one folder mapped twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from dift_geo.images import read_image, write_image
+
+
+def test_match_pair_draws_what_fits(pipeline_module, tmp_path, texture, capsys):
+    whole = texture((300, 240), 3)
+    write_image(tmp_path / "a.png", whole[:200, :260])
+    write_image(tmp_path / "b.png", whole[10:210, 20:280])
+    write_image(tmp_path / "grey.png", whole[:200, :260] * 0 + 90)
+    a, b, grey, picture = (str(tmp_path / f"{name}.png") for name in ("a", "b", "grey", "drawn"))
+    program = pipeline_module("match_pair")
+    program.main([a, b, picture, "--descriptor", "rootsift", "--max-keypoints", "200"])
+    printed = capsys.readouterr().out
+    assert "fit one homography" in printed
+    assert printed.endswith(f"-> {picture}\n")
+    assert read_image(picture).shape == (200, 520, 3)
+    program.main([a, grey, picture, "--descriptor", "rootsift"])
+    assert capsys.readouterr().out == f"0 matches, no homography -> {picture}\n"
+
+
+def test_one_row_a_descriptor(pipeline_module, tmp_path, capsys):
+    pytest.importorskip("skimage", reason="scikit-image carries the photographs")
+    images = tmp_path / "images"
+    pipeline_module("rendered_scene").write_scene(images, views=3, size_wh=(320, 240))
+    words = [str(images), str(tmp_path / "out"), "--camera-mode", "single"]
+    small = ["--max-keypoints", "400", "--descriptors", "rootsift", "dift"]
+    pipeline_module("sfm").main([*words, *small])
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[:2] == ["descriptor", "registered"]
+    assert [row.split()[:2] for row in rows] == [["rootsift", "3/3"], ["dift", "3/3"]]
+
+
+def test_a_descriptor_without_a_model_has_a_row_as_well(pipeline_module, tmp_path, texture, capsys):
+    for i in range(2):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        write_image(tmp_path / "images" / f"{i}.png", texture((200, 160), i))
+    words = [str(tmp_path / "images"), str(tmp_path / "out"), "--descriptors", "rootsift"]
+    pipeline_module("sfm").main([*words, "--max-keypoints", "30"])
+    assert "no model: COLMAP found no model: 2 images" in capsys.readouterr().out
