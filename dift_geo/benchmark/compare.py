@@ -6,6 +6,7 @@ Knows no benchmark: how numbers are made of rows stands in the results.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -42,15 +43,16 @@ def compare_runs(outs: Sequence[str | Path]) -> Evaluation:
     followed different protocols or have no item in common, MissingFileError when one is not
     finished.
     """
+    if not outs:
+        raise InputError("there is no run to compare, expected one or more folders")
     runs = [_read(Path(out)) for out in outs]
     first = runs[0]
     shared = _shared(runs)
     tables = {}
-    for labels, run in zip(_labels(runs), runs):
-        for label, rows in zip(labels, run.rows.values()):
-            by_place = {(row.group, row.item): row for row in rows}
-            kept = tuple(by_place[place] for place in shared)
-            tables[label] = ScoreTable(kept, first.measures)
+    for label, rows in _label_methods(runs).items():
+        by_place = {row.place: row for row in rows}
+        kept = tuple(by_place[place] for place in shared)
+        tables[label] = ScoreTable(kept, first.measures)
     return Evaluation(
         protocol=first.results["protocol"],
         source=first.results["source"],
@@ -94,7 +96,7 @@ def _shared(runs: Sequence[_Run]) -> list[Place]:
                 f"{runs[0].folder} and {run.folder} define their numbers differently; "
                 "run the older evaluation again with --cached"
             )
-    placed = [[(row.group, row.item) for row in rows] for run in runs for rows in run.rows.values()]
+    placed = [_places(rows) for rows in chain.from_iterable(run.rows.values() for run in runs)]
     common = set.intersection(*map(set, placed)) if placed else set()
     if not common:
         names = ", ".join(str(run.folder) for run in runs)
@@ -102,28 +104,36 @@ def _shared(runs: Sequence[_Run]) -> list[Place]:
     return [place for place in placed[0] if place in common]
 
 
-def _labels(runs: Sequence[_Run]) -> list[list[str]]:
-    """A name per method: its own where no other run has it, else with its run before it."""
-    names = [name for run in runs for name in run.rows]
-    labels = [
-        [name if names.count(name) == 1 else f"{run.folder.name}/{name}" for name in run.rows]
-        for run in runs
-    ]
-    flat = list(chain.from_iterable(labels))
-    if len(set(flat)) < len(flat):
-        raise InputError(
-            f"the runs cannot be told apart by name: {', '.join(sorted(flat))}; rename a folder"
-        )
-    return labels
+def _places(rows: Sequence[Row]) -> list[Place]:
+    return [row.place for row in rows]
+
+
+def _label_methods(runs: Sequence[_Run]) -> dict[str, Sequence[Row]]:
+    """The rows of every method by a name: its own where no other run has it, else with its run
+    before it.
+    """
+    count = Counter(chain.from_iterable(run.rows for run in runs))
+    labelled: dict[str, Sequence[Row]] = {}
+    for run in runs:
+        for name, rows in run.rows.items():
+            label = name if count[name] == 1 else f"{run.folder.name}/{name}"
+            if label in labelled:
+                raise InputError(
+                    f"the runs cannot be told apart by name: {label} is there twice; "
+                    "rename a folder"
+                )
+            labelled[label] = rows
+    return labelled
 
 
 def _common_groups(runs: Sequence[_Run], shared: set[str]) -> dict[str, list[str]]:
     """The tables that all runs have, of what all scored."""
-    names = [
-        name for name in runs[0].results["groups"] if all(name in r.results["groups"] for r in runs)
-    ]
-    found = {name: [g for g in runs[0].results["groups"][name] if g in shared] for name in names}
-    return {name: members for name, members in found.items() if members}
+    found = {}
+    for name, members in runs[0].results["groups"].items():
+        kept = [group for group in members if group in shared]
+        if kept and all(name in run.results["groups"] for run in runs):
+            found[name] = kept
+    return found
 
 
 def _about(runs: Sequence[_Run]) -> dict[str, object]:

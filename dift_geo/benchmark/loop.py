@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -142,7 +143,9 @@ def usable_items(
     """The items whose images every method has something for and whose truth has a meaning; a line
     for each problem. Raises InputError where none is left.
     """
-    missing = {name: reason for source in prepared for name, reason in source.missing.items()}
+    missing: dict[str, str] = {}
+    for source in prepared:
+        missing |= source.missing
     words = task.layout.items
     problems = [
         f"{name} {reason}; its {words} are left out" for name, reason in sorted(missing.items())
@@ -166,7 +169,7 @@ def score_method(
     task: Task[Item, Given], items: Sequence[Item], method: Prepared[Given]
 ) -> Scored[Item, Given]:
     """The scores of a method, under the variant of the task that serves it best."""
-    matches = method.match([pair for item in items for pair in task.pairs(item)])
+    matches = method.match(list(chain.from_iterable(task.pairs(item) for item in items)))
     best: Scored[Item, Given] | None = None
     highest = -float("inf")
     for variant in task.variants():
@@ -214,13 +217,13 @@ def _draw(
 
 def _draw_method(out: Path, items: Sequence[Item], scored: Scored[Item, Given], count: int) -> None:
     task, method = scored.task, scored.method
-    by_place = {(row.group, row.item): item for row, item in zip(scored.table.rows, items)}
+    by_place = {row.place: item for row, item in zip(scored.table.rows, items)}
 
     def draw(row: Row, axes: Axes) -> None:
-        item = by_place[row.group, row.item]
+        item = by_place[row.place]
         task.draw(method.name, item, method.features, scored.matches, row, axes)
 
     ordered = task.best_first(scored.table.rows)
     if ordered:
-        labels = [task.label(by_place[row.group, row.item]) for row in ordered]
+        labels = [task.label(by_place[row.place]) for row in ordered]
         save_rows(list(zip(labels, ordered)), count, out, draw)

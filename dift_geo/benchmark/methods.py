@@ -248,16 +248,15 @@ def stored_methods(out: str | Path) -> list[StoredMethod]:
             f"no results.json in {out}; --cached needs the folder of a finished `dift-geo evaluate`"
         )
     methods = json.loads(path.read_text(encoding="utf-8"))["recipe"]["methods"]
-    found = {
-        name: StoredMethod(name, *(Path(file) for file in recipe["stores"]))
-        for name, recipe in methods.items()
-        if "stores" in recipe
-    }
-    files = [file for method in found.values() for file in (method.features, method.matches)]
-    gone = [str(file) for file in files if not file.is_file()]
+    found, gone = [], []
+    for name, recipe in methods.items():
+        files = [Path(file) for file in recipe.get("stores", ())]
+        gone += [str(file) for file in files if not file.is_file()]
+        if files:
+            found.append(StoredMethod(name, *files))
     if gone or not found:
         raise MissingFileError(
             f"the stores of {out} are not there: {', '.join(gone) or 'none was kept'}; "
             "run without --cached"
         )
-    return list(found.values())
+    return found

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from dift_geo.benchmark.task import Layout, Row
@@ -18,7 +19,7 @@ def write_rows(path: str | Path, rows: Mapping[str, Sequence[Row]], layout: Layo
     """Write the rows of every method. rows: name of a method -> its rows, all with one set of
     columns.
     """
-    first = next((row for own in rows.values() for row in own), None)
+    first = next(chain.from_iterable(rows.values()), None)
     columns = [] if first is None else list(first.values)
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -54,9 +54,12 @@ class ScoreTable:
         """The values of the rows by column."""
         names = self.rows[0].values if self.rows else ()
         return Columns(
-            {name: np.array([row.values[name] for row in self.rows], np.float64) for name in names},
+            {name: self._column(name) for name in names},
             np.array([row.kind for row in self.rows], np.str_),
         )
+
+    def _column(self, name: str) -> NDArray[np.float64]:
+        return np.array([row.values[name] for row in self.rows], np.float64)
 
     def per_row(self) -> dict[str, NDArray[np.float64]]:
         """The numbers that are means over rows: name -> (P,), the number of each row."""

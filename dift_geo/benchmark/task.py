@@ -42,6 +42,11 @@ class Row:
     values: Mapping[str, float]
     kind: str = ""
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Names of group and item, which no other row of a method has."""
+        return self.group, self.item
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -87,6 +92,10 @@ class Layout:
     by_group: bool = True
     curves: tuple[Curves, ...] = ()
     bars: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.bars and not self.by_group:
+            raise InputError(f"{self.title} has bars per {self.group}, but no numbers per group")
 
     @property
     def groups(self) -> str:

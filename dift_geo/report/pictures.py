@@ -37,17 +37,14 @@ def _draw_curves(results: Data, curves: Data) -> Figure:
     groups, limits = list(results["groups"]), curves["limits"]
     figure = new_figure(4 * len(groups), 3.6)
     for i, group in enumerate(groups):
-        lines = {
-            method: _numbers(own[group], [f"{curves['metric']}@{limit}" for limit in limits])
-            for method, own in results["methods"].items()
-        }
+        lines = {method: _curve(own[group], curves) for method, own in results["methods"].items()}
         axes = figure.add_subplot(1, len(groups), i + 1)
         plot_curves(limits, lines, xlabel=curves["x"], ylabel=curves["y"], title=group, axes=axes)
     return figure
 
 
-def _numbers(own: Data, names: Sequence[str]) -> list[float]:
-    return [own[name] for name in names]
+def _curve(numbers: Data, curves: Data) -> list[float]:
+    return [numbers[f"{curves['metric']}@{limit}"] for limit in curves["limits"]]
 
 
 def _draw_bars(results: Data) -> Figure:
@@ -55,13 +52,14 @@ def _draw_bars(results: Data) -> Figure:
     word, bars = results["layout"]["groups"], results["layout"]["bars"]
     figure = new_figure(max(6.0, 0.2 * len(groups) * len(methods)), 3.25 * len(bars))
     for i, (name, label) in enumerate(bars.items()):
-        heights = {
-            method: _numbers({group: own[word][group][name] for group in groups}, groups)
-            for method, own in methods.items()
-        }
+        heights = {method: _heights(own[word], groups, name) for method, own in methods.items()}
         axes = figure.add_subplot(len(bars), 1, i + 1)
         plot_bars(groups, heights, ylabel=label, axes=axes)
     return figure
+
+
+def _heights(by_group: Data, groups: Sequence[str], name: str) -> list[float]:
+    return [by_group[group][name] for group in groups]
 
 
 def best_and_worst(best_first: Sequence[T], count: int) -> dict[str, Sequence[T]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,8 @@ class Benchmark:
     @property
     def images(self) -> list[str]:
         """Names of all images that take part, image 1 of each sequence once."""
-        return list(dict.fromkeys(name for pair in self.pairs for name in (pair.name0, pair.name1)))
+        names = chain.from_iterable((pair.name0, pair.name1) for pair in self.pairs)
+        return list(dict.fromkeys(names))
 
 
 def kind_of(sequence: str) -> str | None:
@@ -98,7 +100,12 @@ def kind_of(sequence: str) -> str | None:
 
 def by_kind(sequences: Sequence[str]) -> dict[str, list[str]]:
     """Which of the sequences change the light, `i`, and which the viewpoint, `v`."""
-    return {kind: [name for name in sequences if kind_of(name) == kind] for kind in ("i", "v")}
+    kinds: dict[str, list[str]] = {"i": [], "v": []}
+    for name in sequences:
+        kind = kind_of(name)
+        if kind is not None:
+            kinds[kind].append(name)
+    return kinds
 
 
 def read_benchmark(
@@ -119,10 +126,7 @@ def read_benchmark(
         )
     found = sorted(path.name for path in root.iterdir() if path.is_dir() and _is_sequence(path))
     if sequences is not None:
-        for pattern in sequences:
-            if not any(fnmatch(name, pattern) for name in found):
-                raise InputError(f"no sequence {pattern!r} in {root}; it holds {_some(found)}")
-        found = [name for name in found if any(fnmatch(name, pattern) for pattern in sequences)]
+        found = _chosen(root, found, sequences)
     excluded = [] if include_large else [name for name in found if name in LARGE_SEQUENCES]
     pairs: list[Pair] = []
     problems: list[str] = []
@@ -137,6 +141,17 @@ def read_benchmark(
         )
         raise InputError(f"no usable pair in {root}: {reason}")
     return Benchmark(root, tuple(pairs), tuple(problems), tuple(excluded))
+
+
+def _chosen(root: Path, found: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The names that a pattern fits. Raises InputError for a pattern that fits none."""
+    chosen = set()
+    for pattern in patterns:
+        fitting = [name for name in found if fnmatch(name, pattern)]
+        if not fitting:
+            raise InputError(f"no sequence {pattern!r} in {root}; it holds {_some(found)}")
+        chosen.update(fitting)
+    return sorted(chosen)
 
 
 def _is_sequence(folder: Path) -> bool:
