@@ -26,12 +26,13 @@ import numpy as np
 from dift_geo.benchmark.homography.data import read_benchmark
 from dift_geo.benchmark.homography.protocols import Ransac, protocol_named
 from dift_geo.benchmark.homography.score import Frame, PairScore, score
+from dift_geo.benchmark.homography.task import Homographies, pair_frame
+from dift_geo.benchmark.loop import usable_items
 from dift_geo.benchmark.methods import Method
-from dift_geo.benchmark.run import pair_frame, usable_pairs
-from dift_geo.dift.calibration import synthetic_view
+from dift_geo.benchmark.results import versions
+from dift_geo.dift.views import synthetic_view
 from dift_geo.extractor import build_extractor
 from dift_geo.geometry.homography import warp_points
-from dift_geo.report.markdown import versions
 
 ESTIMATORS = ("magsac", "poselib", "pycolmap", "kornia", "ransac", "lmeds")
 SIZE_WH = (1024, 768)
@@ -60,8 +61,9 @@ def real_frames(dataset: Path, cache: Path) -> list[tuple[Frame, np.ndarray]]:
         "rootsift",
         build_extractor(descriptor="rootsift", max_keypoints=protocol.max_keypoints, size=None),
     )
-    prepared = method.prepare(benchmark, protocol, cache, "cpu")
-    pairs, _ = usable_pairs(benchmark, protocol, [prepared])
+    task = Homographies(benchmark, protocol)
+    prepared = method.prepare(task.photos, cache, "cpu")
+    pairs, _ = usable_items(task, [prepared])
     matches = prepared.match([(pair.name0, pair.name1) for pair in pairs])
     return [pair_frame(pair, prepared.features, matches, protocol) for pair in pairs]
 
@@ -130,7 +132,8 @@ def main(argv: list[str] | None = None) -> None:
     ]
     for setting, by_name in results.items():
         cells = [
-            f"{100 * r['acc@1']:.0f} / {100 * r['acc@3']:.0f} / {100 * r['acc@5']:.0f}, {r['ms']:.1f} ({r['ms_worst']:.0f})"
+            f"{100 * r['acc@1']:.0f} / {100 * r['acc@3']:.0f} / {100 * r['acc@5']:.0f}, "
+            f"{r['ms']:.1f} ({r['ms_worst']:.0f})"
             for r in by_name.values()
         ]
         lines.append(f"| {setting} | {len(settings[setting])} | " + " | ".join(cells) + " |")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dift_geo.errors import InputError, MissingNameError
 from dift_geo.store.base import Arrays, Store
 from dift_geo.store.check import check_features
-from dift_geo.store.files import read_text, write_text
+from dift_geo.store.files import as_name, read_text, write_text
 from dift_geo.store.index import Row
 from dift_geo.store.source import Source
 from dift_geo.types import Features, Keypoints
@@ -165,7 +165,7 @@ class FeatureStore(Store[str, Features, FeatureLabel]):
         return True
 
     def _label(self, row: Row) -> FeatureLabel:
-        return FeatureLabel._make(row)  # type: ignore[arg-type]
+        return FeatureLabel._make(row)
 
     def _write_label(self, group: h5py.Group, label: FeatureLabel) -> None:
         group["keypoints"].attrs["uncertainty"] = np.float32(1.0)  # pixels, for hloc's localisation
@@ -186,13 +186,10 @@ class FeatureStore(Store[str, Features, FeatureLabel]):
 
     def _groups_in(self, file: h5py.File) -> Iterator[str]:
         names: list[str] = []
-
-        def note(name: str) -> None:
-            if name.endswith("/keypoints"):
-                names.append(name.removesuffix("/keypoints"))
-
-        file.visit_links(note)
-        return iter(names)
+        file.visit_links(names.append)
+        for name in names:
+            if as_name(name).endswith("/keypoints"):
+                yield name.removesuffix("/keypoints")
 
     def _check(self, arrays: Arrays) -> None:
         check_features(arrays)

@@ -22,6 +22,7 @@ from dift_geo.store.index import Rows, append_index, has_index
 from dift_geo.store.sink import Sink
 
 __all__ = [
+    "as_name",
     "as_text",
     "copy_missing",
     "is_ours",
@@ -38,6 +39,10 @@ __all__ = [
 
 FORMAT = ("v110", "v110")
 LOCKED = 11, 35, 13  # EAGAIN here and on macOS; EACCES, where the file can be read otherwise
+HDF5_RAISES = (
+    *(OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError),
+    *(MemoryError, SystemError),
+)
 HEAD = 1 << 16  # bytes in which the recipe is found in files of ours
 
 
@@ -111,7 +116,7 @@ def reading(path: Path, what: str) -> Iterator[None]:
         yield
     except DiftGeoError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+    except HDF5_RAISES as error:
         raise StoreError(f"{path} is damaged at {what} ({_reason(error)}); {_remedy(path)}") from (
             error
         )
@@ -199,23 +204,41 @@ def as_text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def copy_missing(source: h5py.Group, target: h5py.Group) -> Iterator[str]:
+def as_name(name: str | bytes) -> str:
+    """A name in a file; bytes are what h5py makes of one that is no UTF-8. Raises ValueError."""
+    return name if isinstance(name, str) else name.decode()
+
+
+def copy_missing(source: h5py.Group, target: h5py.Group, verify: bool = False) -> Iterator[str]:
     """Copy the groups that `target` does not have, giving the name of each.
 
     The arrays of a group belong together: where `target` has any, it keeps its own.
+
+    verify: read what is copied, so that its checksums are compared; HDF5 copies them unseen.
     """
     arrays = [name for name in source if source.get(name, getclass=True) is h5py.Dataset]
     arrays_here = any(name in target for name in arrays)
     for name, item in source.items():
         if isinstance(item, h5py.Group) and name in target:
-            yield from copy_missing(item, target[name])
-        elif isinstance(item, h5py.Group):
-            source.copy(item, target, name)
-            yield name
-        elif not arrays_here:
-            source.copy(item, target, name)
+            yield from copy_missing(item, target[name], verify)
+            continue
+        if isinstance(item, h5py.Dataset) and arrays_here:
+            continue
+        if verify:
+            with reading(Path(source.file.filename), repr(item.name.strip("/"))):
+                _read_all(item)
+        source.copy(item, target, name)
+        if isinstance(item, h5py.Dataset):
             target.attrs.update(source.attrs)
-            yield name
+        yield name
+
+
+def _read_all(item: h5py.Group | h5py.Dataset) -> None:
+    if isinstance(item, h5py.Dataset):
+        item[()]
+        return
+    for below in item.values():
+        _read_all(below)
 
 
 def read_recipe(file: h5py.File) -> dict[str, object] | None:

@@ -15,7 +15,7 @@ from dift_geo.errors import InputError, MissingNameError
 from dift_geo.store.base import Arrays, Store
 from dift_geo.store.check import check_matches
 from dift_geo.store.features import FeatureStore
-from dift_geo.store.files import as_text, read_text, write_text
+from dift_geo.store.files import as_name, as_text, read_text, write_text
 from dift_geo.store.index import Row
 from dift_geo.types import Matches, Pair
 
@@ -189,7 +189,7 @@ class MatchStore(Store[Pair, Matches, MatchLabel]):
         return not label.name0 or (label.name0, label.name1) == key
 
     def _label(self, row: Row) -> MatchLabel:
-        return MatchLabel._make(row)  # type: ignore[arg-type]
+        return MatchLabel._make(row)
 
     def _write_label(self, group: h5py.Group, label: MatchLabel) -> None:
         names = [name.encode() for name in label[:2]]
@@ -204,9 +204,9 @@ class MatchStore(Store[Pair, Matches, MatchLabel]):
         return MatchLabel(*names, *(read_text(group, name) for name in MatchLabel._fields[2:]))
 
     def _groups_in(self, file: h5py.File) -> Iterator[str]:
-        for name0 in file:
+        for name0 in map(as_name, file):
             if file.get(name0, getclass=True) is h5py.Group:
-                for name1 in file[name0]:
+                for name1 in map(as_name, file[name0]):
                     yield f"{name0}/{name1}"
 
     def _check(self, arrays: Arrays) -> None:

@@ -225,7 +225,8 @@ class ShardedFile:
         with signals_wait() as act_now, self._written(target, rows) as file:
             for path in reversed(paths):
                 with open_h5(path) as source, reading(path, "its names"):
-                    for _ in copy_missing(source, file):
+                    # no damage of a shard may reach the merged file, where it would cost all of it
+                    for _ in copy_missing(source, file, verify=path != self.path):
                         act_now()
                     found = read_index(path, self._table.width)
                     rows |= (self._table.scan(source) if found is None else found) | rows

@@ -114,8 +114,9 @@ def test_errors_say_what_was_got() -> None:
         ValueError, match=r"points have shapes \(5, 3\) and \(5, 2\), expected twice \(N, 2\)"
     ):
         estimate_homography(np.zeros((5, 3)), np.zeros((5, 2)))
+    best: str = "best"
     with pytest.raises(ValueError, match="estimator is 'best', expected one of kornia, magsac"):
-        estimate_homography(np.zeros((5, 2)), np.zeros((5, 2)), estimator="best")  # type: ignore[arg-type]
+        estimate_homography(np.zeros((5, 2)), np.zeros((5, 2)), estimator=best)
 
 
 def test_inliers_are_the_points_within_the_threshold(estimator) -> None:

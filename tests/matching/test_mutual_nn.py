@@ -110,21 +110,6 @@ def test_order_does_not_matter_where_nothing_ties(n: int, m: int, ratio, seed: i
     assert back == set(as_pairs(match_mutual_nn(d0, d1, ratio=ratio)))
 
 
-@settings(deadline=None, max_examples=40)
-@given(crowds(), st.integers(0))
-def test_where_equals_stand_decides_only_between_equals(crowd, seed: int) -> None:
-    """Without noise, shuffling rows matches the same descriptors, whichever of the equal rows."""
-    d0, d1 = (np.sign(rows) for rows in crowd)  # signs: identical, not nearly so
-    d0, d1 = (rows / np.float32(np.sqrt(rows.shape[1])) for rows in (d0, d1))
-    random = np.random.default_rng(seed)
-    order0, order1 = random.permutation(len(d0)), random.permutation(len(d1))
-    counts = []
-    for a, b in ((d0, d1), (d0[order0], d1[order1])):
-        matches = match_mutual_nn(a, b)
-        counts.append(sorted((*a[i], *b[j]) for i, j in matches.pairs))
-    assert counts[0] == counts[1]
-
-
 @pytest.mark.parametrize("block", [1, 2, 3, 5, 100])
 def test_ties_go_to_the_lower_index(block: int) -> None:
     d0, d1 = np.eye(4, dtype=np.float32)[[0, 1, 1, 2]], np.eye(4, dtype=np.float32)[[3, 1, 1, 1, 0]]
