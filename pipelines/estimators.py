@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Which homography estimator? Accuracy against time and inlier share, for all that `--estimator`
-offers.
+"""Which homography estimator? Accuracy against time and inlier share, for all there are.
 
     python pipelines/estimators.py out/ --dataset hpatches/
 
@@ -14,10 +13,9 @@ OUT/estimators.md.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from statistics import median
 
@@ -33,9 +31,13 @@ from dift_geo.benchmark.results import versions
 from dift_geo.dift.views import synthetic_view
 from dift_geo.extractor import build_extractor
 from dift_geo.geometry.homography import warp_points
+from dift_geo.recipe import write_json
 
 ESTIMATORS = ("magsac", "poselib", "pycolmap", "kornia", "ransac", "lmeds")
 SIZE_WH = (1024, 768)
+LIMITS_PX = (1, 3, 5)  # of the corner error
+Scored = tuple[Frame, np.ndarray]  # a pair, and the scores of its matches
+Settings = dict[str, list[Scored]]  # by name
 BANDS = (0.0, 0.25, 0.5, 0.75, 1.01)  # of the true inlier share
 
 
@@ -51,10 +53,8 @@ def synthetic_frames(count: int, points: int, share: float, seed: int = 0) -> It
         yield Frame(xy0, xy1, H, SIZE_WH)
 
 
-def real_frames(dataset: Path, cache: Path) -> list[tuple[Frame, np.ndarray]]:
-    """RootSIFT matches of every pair of a benchmark, in the frame of the `dift` protocol, with
-    their scores.
-    """
+def real_frames(dataset: Path, cache: Path) -> list[Scored]:
+    """RootSIFT matches of every pair of a benchmark, in the frame of the `dift` protocol."""
     protocol = protocol_named("dift")
     benchmark = read_benchmark(dataset)
     method = Method(
@@ -68,7 +68,7 @@ def real_frames(dataset: Path, cache: Path) -> list[tuple[Frame, np.ndarray]]:
     return [pair_frame(pair, prepared.features, matches, protocol) for pair in pairs]
 
 
-def measure(estimator: str, frames: list[tuple[Frame, np.ndarray]]) -> list[PairScore]:
+def measure(estimator: str, frames: list[Scored]) -> list[PairScore]:
     """Scores of all frames by one estimator at 3 px and a budget that is the same for all."""
     protocol = replace(protocol_named("dift"), ransac=Ransac(estimator, 3.0, 10_000, 0.9999))
     # imports are not its time
@@ -82,9 +82,52 @@ def measure(estimator: str, frames: list[tuple[Frame, np.ndarray]]) -> list[Pair
 def row(rows: list[PairScore]) -> dict[str, float]:
     """Accuracy and time of some pairs."""
     errors = np.array([r.corner_px for r in rows])
-    found = {f"acc@{limit}": float((errors <= limit).mean()) for limit in (1, 3, 5)}
+    found = {f"acc@{limit}": float((errors <= limit).mean()) for limit in LIMITS_PX}
     milliseconds = [1000 * r.seconds for r in rows]
     return {**found, "ms": median(milliseconds), "ms_worst": max(milliseconds), "pairs": len(rows)}
+
+
+def synthetic_settings(count: int, points: list[int], shares: list[float]) -> Settings:
+    """`count` pairs of every number of points with every inlier share, by name."""
+    settings = {}
+    for number, share in product(points, shares):
+        frames = synthetic_frames(count, number, share)
+        settings[f"{number} points, {share:.0%}"] = [(frame, np.ones(number)) for frame in frames]
+    return settings
+
+
+def real_settings(dataset: Path, cache: Path) -> Settings:
+    """All pairs of a benchmark, and those of each band of the true inlier share, by name."""
+    real = real_frames(dataset, cache)
+    protocol = protocol_named("mma")
+    found = [score(f, protocol, sequence="", index=0, scores=scores) for f, scores in real]
+    shares = [r.correct[2] / max(r.matches, 1) for r in found]
+    settings = {"real, all": real}
+    for low, high in pairwise(BANDS):
+        chosen = [scored for scored, share in zip(real, shares) if low <= share < high]
+        if chosen:
+            settings[f"real, {low:.0%} to {min(high, 1):.0%}"] = chosen
+    return settings
+
+
+def as_table(results: dict[str, dict[str, dict[str, float]]], estimators: list[str]) -> str:
+    """The results in Markdown, a row per setting."""
+    lines = [
+        "Accuracy at 1 / 3 / 5 px in per cent, median milliseconds per pair (worst).",
+        "",
+        "| matches, inlier share | pairs | " + " | ".join(estimators) + " |",
+        "|---|---|" + "---|" * len(estimators),
+    ]
+    for setting, by_name in results.items():
+        cells = [as_cell(by_name[name]) for name in estimators]
+        pairs = by_name[estimators[0]]["pairs"]
+        lines.append(f"| {setting} | {pairs} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def as_cell(found: dict[str, float]) -> str:
+    accuracy = " / ".join(f"{100 * found[f'acc@{limit}']:.0f}" for limit in LIMITS_PX)
+    return f"{accuracy}, {found['ms']:.1f} ({found['ms_worst']:.0f})"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -99,46 +142,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--points", nargs="+", type=int, default=[500, 60])
     options = parser.parse_args(argv)
 
-    settings: dict[str, list[tuple[Frame, np.ndarray]]] = {}
-    for points in options.points:
-        for share in options.shares:
-            frames = synthetic_frames(options.pairs, points, share)
-            settings[f"{points} points, {share:.0%}"] = [
-                (frame, np.ones(points)) for frame in frames
-            ]
+    settings = synthetic_settings(options.pairs, options.points, options.shares)
     if options.dataset:
-        real = real_frames(options.dataset, options.out / "cache")
-        inliers = [score(f, protocol_named("mma"), sequence="", index=0, scores=s) for f, s in real]
-        shares = [r.correct[2] / max(r.matches, 1) for r in inliers]
-        settings["real, all"] = real
-        for low, high in pairwise(BANDS):
-            chosen = [frame for frame, share in zip(real, shares) if low <= share < high]
-            if chosen:
-                settings[f"real, {low:.0%} to {min(high, 1):.0%}"] = chosen
-    results = {
-        s: {e: row(measure(e, frames)) for e in options.estimators}
-        for s, frames in settings.items()
-    }
-
+        settings |= real_settings(options.dataset, options.out / "cache")
+    results = {}
+    for setting, frames in settings.items():
+        results[setting] = {name: row(measure(name, frames)) for name in options.estimators}
+    table = as_table(results, options.estimators)
     options.out.mkdir(parents=True, exist_ok=True)
     record = {"max_error_px": 3.0, "settings": results, "versions": versions()}
-    (options.out / "estimators.json").write_text(
-        json.dumps(record, indent=1) + "\n", encoding="utf-8"
-    )
-    lines = ["Accuracy at 1 / 3 / 5 px in per cent, median milliseconds per pair (worst).", ""]
-    lines += [
-        "| matches, inlier share | pairs | " + " | ".join(options.estimators) + " |",
-        "|---|---|" + "---|" * len(options.estimators),
-    ]
-    for setting, by_name in results.items():
-        cells = [
-            f"{100 * r['acc@1']:.0f} / {100 * r['acc@3']:.0f} / {100 * r['acc@5']:.0f}, "
-            f"{r['ms']:.1f} ({r['ms_worst']:.0f})"
-            for r in by_name.values()
-        ]
-        lines.append(f"| {setting} | {len(settings[setting])} | " + " | ".join(cells) + " |")
-    (options.out / "estimators.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    write_json(options.out / "estimators.json", record)
+    (options.out / "estimators.md").write_text(table, encoding="utf-8")
+    print(table, end="")
 
 
 if __name__ == "__main__":
