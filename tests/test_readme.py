@@ -16,6 +16,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+from test_house import RANK
 
 from dift_geo.cli.main import build_parser
 from dift_geo.images import EXTENSIONS, write_image
@@ -23,7 +24,8 @@ from dift_geo.images import EXTENSIONS, write_image
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-LINKING = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+LINKING = [*PAGES, CONTRIBUTING, ROOT / "CHANGELOG.md"]
 RUN_ELSEWHERE = {"extending.md"}  # tests/test_extending.py
 
 MAX_LINES, MAX_WORDS = 140, 1000
@@ -179,6 +181,13 @@ def test_scripts_that_are_named_exist(page: Path) -> None:
         r"\b(?:pipelines|notebooks|tests)/[\w/.-]*\.(?:py|ipynb)", text_of(page)
     ):
         assert (ROOT / script).is_file(), script
+
+
+def test_the_plan_of_the_folders_is_that_of_the_rules() -> None:
+    shown = {}
+    for rank, places in re.findall(r"^\| (\d+) \| (.+?) \|", text_of(CONTRIBUTING), re.M):
+        shown |= dict.fromkeys(re.findall(r"`(\w+)(?:\.py|/)`", places), int(rank))
+    assert shown == {place: rank for place, rank in RANK.items() if rank >= 0}
 
 
 def test_make_targets_that_are_named_exist() -> None:
