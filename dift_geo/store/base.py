@@ -19,7 +19,7 @@ from dift_geo.errors import InputError, MissingNameError, StoreError
 from dift_geo.store.files import is_ours, reading, write_array
 from dift_geo.store.index import Row
 from dift_geo.store.interrupts import signals_wait
-from dift_geo.store.shards import OpenFile, ShardedFile, Table
+from dift_geo.store.shards import OpenFile, ShardedFile
 from dift_geo.types import Pair
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ class Store(ABC, Generic[Key, Value, Label]):
         when it was made with another recipe.
         """
         self.path = Path(path)
-        table = Table(self.label_width, self._scan)
-        self._files = ShardedFile(self.path, self.kind, recipe, table)
+        self._files = ShardedFile(self.path, self.kind, recipe, self.label_width)
         self._pending: dict[str, tuple[Key, Arrays, Label]] = {}  # by group
         self._waiting = 0  # bytes of these
         self._flushed = time.monotonic()
@@ -141,7 +140,7 @@ class Store(ABC, Generic[Key, Value, Label]):
                     self._write(file, name, arrays, label, key)
             self._pending.clear()
             self._waiting = 0
-        self._files.fold()
+        self._files.fold(self._scan)
 
     def _write(self, file: h5py.File, name: str, arrays: Arrays, label: Label, key: Key) -> None:
         try:
@@ -158,7 +157,7 @@ class Store(ABC, Generic[Key, Value, Label]):
         """Build the one file that other programs read from itself and all shards."""
         self._files.need_lock()
         self.flush()
-        self._files.merge()
+        self._files.merge(self._scan)
 
     def close(self) -> None:
         """Release files and the lock.

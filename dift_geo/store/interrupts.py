@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
 __all__ = ["signals_wait"]
 
+Handler = Callable[[int, FrameType | None], object] | int
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -24,34 +25,45 @@ def signals_wait() -> Iterator[Callable[[], None]]:
     if threading.current_thread() is not threading.main_thread():
         yield _nothing
         return
+    # None: set by something that is not Python, and not ours to replace
+    before = {
+        number: handler for number in STOPPING if (handler := signal.getsignal(number)) is not None
+    }
     caught: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
         caught.append(number)
 
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    # None: set by something that is not Python, and not ours to replace
-    before = {number: handler for number, handler in before.items() if handler is not None}
-
     def act() -> None:
         if caught:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            first = caught[0]
+            number = caught[0]
             caught.clear()
-            signal.raise_signal(first)
-            for number in before:  # where the outer handler only took note of it
-                signal.signal(number, note)
+            _act(number, before[signal.Signals(number)])
 
-    for number in before:
-        signal.signal(number, note)
     try:
+        _set(dict.fromkeys(before, note))
         yield act
     finally:
-        for number, handler in before.items():
+        _set(before)
+        act()
+
+
+def _set(handlers: Mapping[signal.Signals, Handler]) -> None:
+    try:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-        if caught:
-            signal.raise_signal(caught[0])
+    except BaseException:  # out of a handler that is set already, and has been called
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        raise
+
+
+def _act(number: int, handler: Handler) -> None:
+    if callable(handler):
+        handler(number, None)
+    elif handler == signal.SIG_DFL:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 def _nothing() -> None:

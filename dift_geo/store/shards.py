@@ -31,21 +31,11 @@ from dift_geo.store.interrupts import signals_wait
 from dift_geo.store.lock import WriterLock
 from dift_geo.store.spans import Span, current_spans, span_path, superseded_spans, to_fold
 
-__all__ = ["OpenFile", "ShardedFile", "Table"]
+__all__ = ["OpenFile", "Scan", "ShardedFile"]
+
+Scan = Callable[[h5py.File], dict[str, Row]]  # the rows of a file that has no index
 
 TRIES = 20  # to open files that are being merged
-
-
-@dataclass(frozen=True)
-class Table:
-    """What the layout tells the files about their contents.
-
-    width: how many values a row of the index has.
-    scan: the rows of a file that has no index.
-    """
-
-    width: int
-    scan: Callable[[h5py.File], dict[str, Row]]
 
 
 @dataclass(frozen=True)
@@ -71,11 +61,12 @@ class ShardedFile:
     """
 
     def __init__(
-        self, path: Path, kind: str, recipe: Mapping[str, object] | None, table: Table
+        self, path: Path, kind: str, recipe: Mapping[str, object] | None, width: int
     ) -> None:
         """Open for reading, or with `recipe` for writing too.
 
         kind: what the file holds, for messages.
+        width: how many values a row of the index has.
 
         Raises MissingFileError when there is nothing to read, StoreError when a file cannot be read
         or another process is writing, RecipeError when a file was made with another recipe.
@@ -83,7 +74,7 @@ class ShardedFile:
         self.path = path
         self.folder = path.with_name(f"{path.name}.shards")
         self.recipe: dict[str, object] | None = None
-        self._table = table
+        self._width = width
         self._opened: list[OpenFile] = []  # as they were at the first look
         self._lock: WriterLock | None = None
         if recipe is None:
@@ -99,13 +90,14 @@ class ShardedFile:
         raise MissingFileError(f"no {kind} at {self.path}")
 
     def _start_writing(self) -> None:
-        self._lock = WriterLock(self.path)
-        try:
-            self._clear_leftovers()
-            self._check_recipes()
-        except BaseException:
-            self.close()
-            raise
+        with signals_wait():
+            self._lock = WriterLock(self.path)
+            try:
+                self._clear_leftovers()
+                self._check_recipes()
+            except BaseException:
+                self.close()
+                raise
 
     def _clear_leftovers(self) -> None:
         """Remove what a killed writer left half done; the lock says nobody is writing it now."""
@@ -172,7 +164,7 @@ class ShardedFile:
         return opened
 
     def _open_one(self, path: Path) -> OpenFile:
-        return OpenFile(path, open_h5(path), read_index(path, self._table.width))
+        return OpenFile(path, open_h5(path), read_index(path, self._width))
 
     @property
     def writable(self) -> bool:
@@ -194,17 +186,17 @@ class ShardedFile:
         if self._opened:
             self._opened.insert(0, self._open_one(path))
 
-    def fold(self) -> None:
+    def fold(self, scan: Scan) -> None:
         """Make few large shards of many small ones.
 
         All are held open while reading, and each value is copied a few times only.
         """
         while spans := to_fold(current_spans(self.folder)):
             target = span_path(self.folder, spans[0].first, spans[-1].last)
-            self._build(target, [span.path for span in spans])
+            self._build(target, [span.path for span in spans], scan)
             _remove(spans)
 
-    def merge(self) -> None:
+    def merge(self, scan: Scan) -> None:
         """Build the one file that other programs read out of itself and all shards.
 
         The shards are dropped afterwards. A kill on the way costs nothing: they stay until the new
@@ -214,11 +206,11 @@ class ShardedFile:
         if paths == [self.path]:
             return
         spans = current_spans(self.folder)
-        self._build(self.path, paths)
+        self._build(self.path, paths, scan)
         _remove(spans)
         self._remove_empty_folder()
 
-    def _build(self, target: Path, paths: Sequence[Path]) -> None:
+    def _build(self, target: Path, paths: Sequence[Path], scan: Scan) -> None:
         """Write one file out of several, the oldest first; the newest value of a group counts."""
         self._close_files()
         rows: dict[str, Row] = {}
@@ -228,8 +220,8 @@ class ShardedFile:
                     # no damage of a shard may reach the merged file, where it would cost all of it
                     for _ in copy_missing(source, file, verify=path != self.path):
                         act_now()
-                    found = read_index(path, self._table.width)
-                    rows |= (self._table.scan(source) if found is None else found) | rows
+                    found = read_index(path, self._width)
+                    rows |= (scan(source) if found is None else found) | rows
 
     @contextmanager
     def _written(self, path: Path, rows: Rows) -> Iterator[h5py.File]:
@@ -240,11 +232,12 @@ class ShardedFile:
 
     def close(self) -> None:
         """Release the files and the lock."""
-        self._close_files()
-        if self._lock is not None:
-            lock, self._lock = self._lock, None
-            self._remove_empty_folder()
-            lock.release()
+        with signals_wait():
+            self._close_files()
+            if self._lock is not None:
+                lock, self._lock = self._lock, None
+                self._remove_empty_folder()
+                lock.release()
 
     def _remove_empty_folder(self) -> None:
         with suppress(OSError):  # not there, or not empty

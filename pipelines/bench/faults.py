@@ -1,0 +1,371 @@
+#!/usr/bin/env python3
+"""Does anything get lost, done twice or believed though it is damaged?
+
+    python pipelines/bench/faults.py kills --trials 100
+    python pipelines/bench/faults.py damage --trials 300
+
+kills: `extract`, `match` and `reconstruct` of rendered photos get `kill -9` at random moments. What
+was finished then must be there afterwards, the same command must complete without doing any of it
+again, and its results must be those of a run that nobody disturbed.
+
+damage: bits of the stores are flipped, blocks overwritten, ends cut off. Reading gives the right
+values or one line that names the file; so does a run that goes on with them, and where it refuses,
+deleting the file that it names and running again mends everything. Nothing crashes, hangs or harms
+a file that was whole.
+
+Both end with figures and exit code 1 where something was not as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import os
+import random
+import runpy
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from dift_geo.cli.main import main as dift_geo
+from dift_geo.engine import loops
+from dift_geo.errors import DiftGeoError
+from dift_geo.extractor import ExtractorOptions
+from dift_geo.images import list_images
+from dift_geo.pairs.lists import exhaustive_pairs, write_pairs
+from dift_geo.store.features import FeatureStore
+from dift_geo.store.matches import MatchStore
+from dift_geo.store.source import Source
+
+KEYPOINTS = 300
+FLAGS = ["--descriptor", "rootsift", "--max-keypoints", str(KEYPOINTS)]
+TIMEOUT = 10  # seconds that reading damaged files may take
+Values = dict[str, bytes]  # of a store: a hash of all arrays of a group
+
+
+# what both need
+
+
+def values_in(path: Path, store: type[FeatureStore | MatchStore]) -> Values:
+    """A hash of every value of a store by its key; empty where there is no store yet."""
+    if not path.exists() and not path.with_name(f"{path.name}.shards").is_dir():
+        return {}
+    with store(path) as opened:
+        return {str(key): sha256(repr(_plain(opened[key])).encode()).digest() for key in opened}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.shape, str(value.dtype), value.tobytes()
+    names = getattr(type(value), "__slots__", ())
+    return [_plain(getattr(value, name)) for name in names] or value
+
+
+def in_child(work: Callable[[], int], kill_after: float | None = None) -> int:
+    """Run in a fork: its exit code, or the negative of the signal that ended it."""
+    pid = os.fork()
+    if not pid:
+        code = 99
+        try:
+            code = work()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    deadline = time.monotonic() + (TIMEOUT * 10 if kill_after is None else kill_after)
+    while not (done := os.waitpid(pid, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.0005)
+    return os.waitstatus_to_exitcode(done[1])
+
+
+@contextmanager
+def logged(file: Path) -> Iterator[None]:
+    """Every image and pair that is done is a line of a file; all is flushed at once."""
+    keep = loops.FeatureStore.put, loops.MatchStore.put
+
+    def note(store: str, put: Callable[..., None]) -> Callable[..., None]:
+        def noted(self: object, key: object, *rest: object) -> None:
+            with file.open("a") as log:
+                log.write(f"{store} {key}\n")
+            put(self, key, *rest)
+
+        return noted
+
+    loops.FLUSH_SECONDS = 0  # type: ignore[misc]
+    loops.FeatureStore.put = note("f", keep[0])  # type: ignore[method-assign]
+    loops.MatchStore.put = note("m", keep[1])  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        loops.FeatureStore.put, loops.MatchStore.put = keep  # type: ignore[method-assign]
+
+
+# kill -9
+
+
+class Run:
+    """The three commands on one folder of photos, in a folder of their own."""
+
+    def __init__(self, photos: Path, out: Path) -> None:
+        self.photos, self.out, self.log = photos, out, out / "log"
+        out.mkdir(parents=True)
+
+    def command(self, stage: str) -> list[str]:
+        features, matches = str(self.out / "features.h5"), str(self.out / "matches.h5")
+        if stage == "extract":
+            return ["extract", str(self.photos), features, *FLAGS]
+        if stage == "match":
+            return ["match", features, str(self.photos.parent / "pairs.txt"), matches]
+        return ["reconstruct", str(self.photos), str(self.out), *FLAGS]
+
+    def start(self, stage: str, kill_after: float | None = None) -> int:
+        def work() -> int:
+            with logged(self.log), (self.out / "err").open("a") as err:
+                os.dup2(err.fileno(), 1)
+                os.dup2(err.fileno(), 2)
+                return dift_geo(self.command(stage))
+
+        return in_child(work, kill_after)
+
+    def finished(self) -> set[str]:
+        found = {f"f {name}" for name in values_in(self.out / "features.h5", FeatureStore)}
+        return found | {f"m {pair}" for pair in values_in(self.out / "matches.h5", MatchStore)}
+
+    def results(self) -> dict[str, Values]:
+        return {
+            "features": values_in(self.out / "features.h5", FeatureStore),
+            "matches": values_in(self.out / "matches.h5", MatchStore),
+        }
+
+    def model(self) -> Values:
+        files = sorted((self.out / "sparse").rglob("*.bin"))
+        return {path.name: sha256(path.read_bytes()).digest() for path in files}
+
+
+def kills(photos: Path, scratch: Path, trials: int, seed: int) -> Counter[str]:
+    """Kill at random moments; what came of it, by kind."""
+    draw = random.Random(seed)
+    names = list_images(photos)
+    write_pairs(photos.parent / "pairs.txt", exhaustive_pairs(names))
+    reference, seconds = Run(photos, scratch / "reference"), {}
+    for stage in ("extract", "match", "reconstruct"):
+        begin = time.monotonic()
+        code = reference.start(stage)
+        if code:
+            raise SystemExit(f"the run that nobody disturbs fails with {code}: {reference.out}/err")
+        seconds[stage] = time.monotonic() - begin
+    seconds["reconstruct"] += seconds["extract"] + seconds["match"]
+    print("seconds of an undisturbed run:", {k: round(v, 2) for k, v in seconds.items()})
+    counts: Counter[str] = Counter()
+    for trial in range(trials):
+        run = Run(photos, scratch / f"kill{trial}")
+        stage = ("extract", "match", "reconstruct")[trial % 3]
+        if stage == "match":
+            run.start("extract")
+        for problem in one_kill(run, stage, draw.uniform(0, seconds[stage]), reference, counts):
+            counts[f"PROBLEM: {problem}"] += 1
+            print(f"trial {trial} ({stage}): {problem}, see {run.out}")
+            break
+        else:
+            shutil.rmtree(run.out)
+    return counts
+
+
+def one_kill(
+    run: Run, stage: str, after: float, reference: Run, counts: Counter[str]
+) -> Iterator[str]:
+    """What is wrong after one kill and the same command again."""
+    code = run.start(stage, after)
+    counts[f"{stage} killed" if code == -signal.SIGKILL else f"{stage} over before"] += 1
+    finished = run.finished()
+    counts["values finished when killed"] += len(finished)
+    run.log.write_text("")
+    if run.start(stage):
+        yield "the same command fails"
+    again = finished & set(run.log.read_text().splitlines())
+    if again:
+        yield f"done again: {sorted(again)}"
+    if not finished <= run.finished():
+        yield f"lost: {sorted(finished - run.finished())}"
+    got, expected = run.results(), reference.results()
+    if any(got[kind] != expected[kind] for kind in got if got[kind] or stage == "reconstruct"):
+        yield "other results"
+    if stage == "reconstruct" and run.model().keys() != reference.model().keys():
+        yield "another model"
+    if stage == "reconstruct":
+        same = run.model() == reference.model()
+        counts["models equal to the last bit" if same else "models that differ in bits"] += 1
+    left = [path.name for path in run.out.rglob("*") if path.suffix in (".part", ".lock")]
+    left += [path.name for path in run.out.glob("*.shards")]
+    if left:
+        yield f"left over: {left}"
+
+
+# damage
+
+HOW = ("bit", "bits", "truncated", "zeros", "noise", "longer")
+RIGHT, REFUSED, WRONG = 0, 1, 2  # what became of reading
+
+
+def damaged(data: bytes, how: str, draw: random.Random) -> bytes:
+    """The bytes of a file after an accident."""
+    at = draw.randrange(len(data))
+    if how == "truncated":
+        return data[:at]
+    if how == "longer":
+        return data + draw.randbytes(draw.randrange(1, 5000))
+    broken = bytearray(data)
+    if how.startswith("bit"):
+        for _ in range(1 if how == "bit" else 20):
+            broken[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    else:
+        size = min(draw.choice([16, 512, 4096]), len(data) - at)
+        broken[at : at + size] = bytes(size) if how == "zeros" else draw.randbytes(size)
+    return bytes(broken)
+
+
+class Stores:
+    """Features, half of them in a shard, and matches, as an interrupted run leaves them."""
+
+    def __init__(self, photos: Path, out: Path) -> None:
+        self.photos, self.out = photos, out
+        self.names = list_images(photos)
+        self.extractor = ExtractorOptions(descriptor="rootsift", max_keypoints=KEYPOINTS).build()
+        self.features, self.matches = out / "features.h5", out / "matches.h5"
+
+    def make(self) -> None:
+        """Make them, and remember what they hold."""
+        for half in (self.names[::2], self.names):
+            with FeatureStore(self.features, self.extractor.recipe()) as store:
+                loops.extract_images(self.photos, half, self.extractor, self.out / "all.h5")
+                with FeatureStore(self.out / "all.h5") as whole:
+                    for name in set(half) - set(store):
+                        store.put(name, whole[name], Source.of(self.photos / name))
+                if half is not self.names:
+                    store.merge()
+        loops.match_pairs(self.features, exhaustive_pairs(self.names), self.matches)
+        (self.out / "all.h5").unlink()
+        self.right = self.values()
+
+    def values(self) -> tuple[Values, Values]:
+        """What they hold."""
+        return values_in(self.features, FeatureStore), values_in(self.matches, MatchStore)
+
+    def go_on(self) -> None:
+        """What a run does that finds them."""
+        loops.extract_images(self.photos, self.names, self.extractor, self.features)
+        loops.match_pairs(self.features, exhaustive_pairs(self.names), self.matches)
+
+    def files(self) -> list[Path]:
+        """All files of both stores."""
+        return sorted(path for path in self.out.rglob("*.h5") if path.is_file())
+
+    def outcome(self, file: Path, work: Callable[[], object]) -> int:
+        """Do it in a fork: RIGHT or REFUSED in one line that names the file, else WRONG or worse.
+
+        Names of images and pairs are part of what they hold, and so is the lack of one.
+        """
+
+        def judged() -> int:
+            signal.alarm(TIMEOUT)
+            try:
+                work()
+                return RIGHT if self.values() == self.right else WRONG
+            except DiftGeoError as error:
+                clear = "\n" not in str(error) and file.name in str(error)
+                return REFUSED if clear else WRONG
+
+        return in_child(judged)
+
+
+def damage(photos: Path, scratch: Path, trials: int, seed: int) -> Counter[str]:
+    """Damage one file of the stores; what came of it, by kind."""
+    draw = random.Random(seed)
+    whole = Stores(photos, scratch / "whole")
+    whole.out.mkdir()
+    whole.make()
+    counts: Counter[str] = Counter()
+    for trial in range(trials):
+        out = scratch / f"damaged{trial}"
+        shutil.copytree(whole.out, out)
+        stores = Stores(photos, out)
+        stores.right = whole.right
+        file, how = draw.choice(stores.files()), HOW[trial % len(HOW)]
+        file.write_bytes(damaged(file.read_bytes(), how, draw))
+        problem = one_damage(stores, file, counts)
+        if problem:
+            counts[f"PROBLEM: {problem}"] += 1
+            print(f"trial {trial}: {how} {file}: {problem}")
+        else:
+            shutil.rmtree(out)
+    return counts
+
+
+def one_damage(stores: Stores, file: Path, counts: Counter[str]) -> str | None:
+    """What is wrong with how a damaged file is taken."""
+    before = {path: path.read_bytes() for path in stores.files()}
+    read = stores.outcome(file, lambda: None)
+    counts[{RIGHT: "read right", REFUSED: "refused in one line"}.get(read, f"code {read}")] += 1
+    if read not in (RIGHT, REFUSED):
+        return f"reading ends with {read}"
+    if {path: path.read_bytes() for path in stores.files()} != before:
+        return "reading changes files"
+    went_on = stores.outcome(file, stores.go_on)
+    counts["a run goes on" if went_on == RIGHT else "a run refuses"] += 1
+    if went_on not in (RIGHT, REFUSED):
+        return f"a run ends with {went_on}"
+    if went_on == REFUSED:
+        file.unlink()
+        mended = stores.outcome(file, stores.go_on)
+        if mended != RIGHT:
+            return f"deleting the file and running again ends with {mended}"
+        counts["mended by deleting that file and running again"] += 1
+    return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["kills", "damage"])
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--views", type=int, default=6, help="photos that are rendered")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="keeps what went wrong; default: a new folder")
+    options = parser.parse_args(argv)
+    torch.set_num_threads(1)  # forks inherit no threads
+    cv2.setNumThreads(1)
+    logging.disable(logging.WARNING)
+    loops.tqdm = partial(loops.tqdm, file=io.StringIO())  # type: ignore[misc]
+    scratch = options.out or Path(tempfile.mkdtemp(prefix="faults-"))
+    scratch.mkdir(parents=True, exist_ok=True)
+    scene = runpy.run_path(str(Path(__file__).parents[1] / "rendered_scene.py"))
+    scene["write_scene"](scratch / "photos", views=options.views, size_wh=(320, 240))
+    trial = kills if options.what == "kills" else damage
+    counts = trial(scratch / "photos", scratch, options.trials, options.seed)
+    for kind in sorted(counts):
+        print(f"{counts[kind]:6} {kind}")
+    wrong = any(kind.startswith("PROBLEM") for kind in counts)
+    if not wrong and options.out is None:
+        shutil.rmtree(scratch)
+    return int(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
