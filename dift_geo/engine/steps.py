@@ -148,13 +148,32 @@ class Matched:
 
 
 def load_pair(source: FeatureSource, pair: Pair) -> PairFeatures:
-    """The features of both images. Raises MissingNameError when the source lacks one."""
+    """The features of both images.
+
+    Raises MissingNameError when the source lacks one, and InputError for descriptors of two kinds,
+    or none at all: those would all be alike.
+    """
     name0, name1 = pair
-    return source[name0], source[name1]
+    both = source[name0], source[name1]
+    for name, features in zip(pair, both):
+        if len(features) and not features.descriptors.shape[1]:
+            raise InputError(
+                f"{name!r} has {len(features)} keypoints without descriptors, which cannot be "
+                "matched; give the matches of the program that found them"
+            )
+    dim0, dim1 = (features.descriptors.shape[1] for features in both)
+    if all(map(len, both)) and dim0 != dim1:
+        raise InputError(
+            f"descriptors of {name0!r} have {dim0} numbers and those of {name1!r} {dim1}, "
+            "expected as many; describe both in the same way"
+        )
+    return both
 
 
 def match_loaded(options: MatchOptions, device: str, both: PairFeatures) -> Matched:
     """The mutual nearest neighbours of two images."""
     features0, features1 = both
+    if not len(features0) or not len(features1):  # whose descriptors may have no numbers, either
+        return Matched(Matches.none(), len(features0))
     found = match(features0.descriptors, features1.descriptors, options, device=device)
     return Matched(found, len(features0))

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import h5py
-import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.errors import InputError, MissingNameError, StoreError
-from dift_geo.store.files import is_ours, reading, write_array
+from dift_geo.store.files import is_ours, read_arrays, reading, write_array
 from dift_geo.store.index import Row
 from dift_geo.store.interrupts import signals_wait
 from dift_geo.store.shards import OpenFile, ShardedFile
@@ -32,7 +31,6 @@ Value = TypeVar("Value")
 Label = TypeVar("Label", bound=Row)
 Arrays = dict[str, NDArray]  # what is written for one key: arrays by the name of their dataset
 MAX_PENDING = 1 << 28  # bytes that wait for a flush
-MAX_ARRAY = 1 << 31  # bytes; damaged files claim more
 
 
 class Store(ABC, Generic[Key, Value, Label]):
@@ -209,7 +207,7 @@ class Store(ABC, Generic[Key, Value, Label]):
         self._files.need_lock()
         self._locate(key)  # refuses a key in another's place
         name = self._group(key)
-        if PurePosixPath("/", name).as_posix() != f"/{name}" or "\0" in name or name[:1] == "/":
+        if not _is_place(name):
             raise InputError(f"{key!r} has no place in {self.path}, expected names of files")
         before = self._pending.get(name)
         self._waiting += _bytes(arrays) - (0 if before is None else _bytes(before[1]))
@@ -274,7 +272,7 @@ class Store(ABC, Generic[Key, Value, Label]):
         if found is None:
             return self._pending[self._group(key)][1]
         with reading(found.path, repr(key)):
-            arrays = _arrays_in(found.file[self._group(key)], self.datasets)
+            arrays = read_arrays(found.file[self._group(key)], self.datasets)
         try:
             self._check(arrays)
         except InputError as error:
@@ -283,15 +281,10 @@ class Store(ABC, Generic[Key, Value, Label]):
         return arrays
 
 
-def _arrays_in(group: h5py.Group, names: Sequence[str]) -> Arrays:
-    there = [name for name in names if group.get(name, getclass=True) is h5py.Dataset]
-    return {name: _read(group[name]) for name in there}
-
-
-def _read(dataset: h5py.Dataset) -> NDArray:
-    if dataset.dtype.itemsize * float(np.prod(dataset.shape, dtype=float)) > MAX_ARRAY:
-        raise ValueError(f"an array of shape {dataset.shape}")
-    return np.asarray(dataset[()])
+def _is_place(name: str) -> bool:
+    """Whether HDF5 can have a group of this name, and means it as a file system would."""
+    plain = PurePosixPath("/", name).as_posix() == f"/{name}" and not name.startswith("/")
+    return bool(name) and plain and "\0" not in name and ".." not in name.split("/")
 
 
 def _bytes(arrays: Arrays) -> int:

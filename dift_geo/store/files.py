@@ -7,9 +7,10 @@ every array: a bit that flips on the disk is an error, never another number.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +30,7 @@ __all__ = [
     "open_h5",
     "part_of",
     "published",
+    "read_arrays",
     "read_recipe",
     "read_text",
     "reading",
@@ -43,6 +45,7 @@ HDF5_RAISES = (
     *(OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError),
     *(MemoryError, SystemError),
 )
+MAX_ARRAY = 1 << 31  # bytes; damaged files claim more
 HEAD = 1 << 16  # bytes in which the recipe is found in files of ours
 
 
@@ -186,6 +189,18 @@ def write_array(group: h5py.Group, name: str, array: NDArray) -> None:
         group.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
     else:
         group.create_dataset(name, data=array)
+
+
+def read_arrays(group: h5py.Group, names: Sequence[str]) -> dict[str, NDArray]:
+    """Those of the named arrays that a group has. Raises ValueError for one without bounds."""
+    arrays = {}
+    for name in names:
+        if group.get(name, getclass=True) is h5py.Dataset:
+            dataset = group[name]
+            if dataset.dtype.itemsize * math.prod(dataset.shape) > MAX_ARRAY:
+                raise ValueError(f"{name} claims to have shape {dataset.shape}")
+            arrays[name] = np.asarray(dataset[()])
+    return arrays
 
 
 def write_text(item: h5py.Group, name: str, text: str) -> None:

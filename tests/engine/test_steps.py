@@ -16,11 +16,12 @@ from dift_geo.engine.steps import (
     match_loaded,
     read_photo,
 )
-from dift_geo.errors import MissingFileError
+from dift_geo.errors import InputError, MissingFileError
 from dift_geo.images import write_image
 from dift_geo.matching.mutual_nn import match
 from dift_geo.matching.options import MatchOptions
 from dift_geo.store.source import Source
+from dift_geo.types import Features
 
 
 def test_a_photo_is_read_by_its_name(tmp_path: Path, picture: np.ndarray) -> None:
@@ -60,3 +61,23 @@ def test_a_pair_is_loaded_and_matched_in_its_order(picture: np.ndarray) -> None:
     np.testing.assert_array_equal(found.matches.pairs, expected.pairs)
     with pytest.raises(KeyError, match="gone"):
         load_pair(source, ("many", "gone"))
+
+
+def test_keypoints_without_descriptors_are_not_matched(picture: np.ndarray) -> None:
+    """They would all be alike, and mutual nearest neighbours by their order."""
+    features = CountingExtractor(5).extract(picture, "")
+    bare = Features(features.keypoints, np.zeros((5, 0), np.float32))
+    none = Features(features.keypoints[:0], np.zeros((0, 0), np.float32))
+    with pytest.raises(InputError, match="'b' has 5 keypoints without descriptors"):
+        load_pair({"a": features, "b": bare}, ("a", "b"))
+    both = load_pair({"a": features, "b": none}, ("a", "b"))
+    assert both == (features, none)
+    found = match_loaded(MatchOptions(), "cpu", both)
+    assert (len(found.matches), found.count0) == (0, 5)
+
+
+def test_descriptors_of_two_kinds_are_not_matched(picture: np.ndarray) -> None:
+    features = CountingExtractor(5).extract(picture, "")
+    other = Features(features.keypoints, np.ones((5, 7), np.float32))
+    with pytest.raises(InputError, match="of 'a' have 16 numbers and those of 'b' 7, expected as"):
+        load_pair({"a": features, "b": other}, ("a", "b"))

@@ -22,7 +22,7 @@ from dift_geo.store.interrupts import signals_wait
 
 @contextmanager
 def shot_at(seed: int) -> Iterator[None]:
-    """Ctrl-C again and again, at random moments."""
+    """Ctrl-C again and again, at random moments; this process hears none afterwards."""
     draw, stop = random.Random(seed), threading.Event()
 
     def shoot() -> None:
@@ -34,12 +34,11 @@ def shot_at(seed: int) -> Iterator[None]:
     try:
         yield
     finally:
-        while thread.is_alive():
-            try:
-                stop.set()
-                thread.join()
-            except KeyboardInterrupt:
-                continue
+        while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            with suppress(KeyboardInterrupt):
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+        stop.set()
+        thread.join()
 
 
 def write_all(path: Path, images: int) -> None:
