@@ -29,7 +29,7 @@ from dift_geo.engine.steps import (
     read_photo,
 )
 from dift_geo.engine.stop import stopped_by_sigterm
-from dift_geo.errors import MissingFileError, MissingNameError, NotAFolderError
+from dift_geo.errors import InputError, MissingFileError, MissingNameError, NotAFolderError
 from dift_geo.matching.options import MatchOptions
 from dift_geo.recipe import fingerprint
 from dift_geo.store.features import FeatureStore
@@ -70,12 +70,13 @@ def extract_images(
         keypoints away; None has them everywhere. The extractor has to take masks, as `Extractor`.
     engine: where the work runs; None is this process.
 
-    Raises NotAFolderError when there is no folder of masks, RecipeError when the store was made
+    Raises NotAFolderError when there is no folder of masks, InputError when it holds no mask of
+    these images, RecipeError when the store was made
     with other settings and StoreError or WriteError when it cannot be read or written.
     """
     folder, masks = Path(folder), None if masks is None else Path(masks)
-    if masks is not None and not masks.is_dir():
-        raise NotAFolderError(f"{masks} is not a folder; expected a folder of masks")
+    if masks is not None:
+        _check_masks(masks, names)
     skipped: list[str] = []
     with stopped_by_sigterm(), FeatureStore(path, extractor.recipe()) as store:
         wanted = dict.fromkeys(names)
@@ -96,6 +97,16 @@ def extract_images(
         store.merge()
         _name_empty(store, [name for name in wanted if name not in set(skipped)])
     return skipped
+
+
+def _check_masks(masks: Path, names: Sequence[str]) -> None:
+    if not masks.is_dir():
+        raise NotAFolderError(f"{masks} is not a folder; expected a folder of masks")
+    files = [masks / f"{name}.png" for name in names]
+    if files and not any(file.is_file() for file in files):
+        raise InputError(
+            f"{masks} holds no mask of any of the {len(files)} images, expected such as {files[0]}"
+        )
 
 
 def _changed_images(
