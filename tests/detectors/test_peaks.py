@@ -1,0 +1,72 @@
+"""Maxima of score maps whose peaks are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dift_geo.detectors.peaks import (
+    centre_of_mass,
+    clear_border,
+    is_plain,
+    keypoints_of,
+    lone_maxima,
+    parabola_tops,
+    patches_at,
+)
+
+
+def hill(top_xy: tuple[float, float], size_wh: tuple[int, int] = (30, 20)) -> torch.Tensor:
+    """A parabola of two dimensions."""
+    y, x = torch.meshgrid(torch.arange(size_wh[1]), torch.arange(size_wh[0]), indexing="ij")
+    return 10 - (x - top_xy[0]) ** 2 - (y - top_xy[1]) ** 2 / 2
+
+
+@pytest.mark.parametrize("top_xy", [(10.0, 8.0), (10.3, 7.6), (14.45, 12.45)])
+def test_the_top_of_a_parabola_is_exact(top_xy: tuple[float, float]) -> None:
+    scores = hill(top_xy)
+    pixels = lone_maxima(scores, 2, 2).nonzero().flip(1)
+    assert pixels.tolist() == [[round(top_xy[0]), round(top_xy[1])]]
+    xy = pixels + parabola_tops(patches_at(scores, pixels, 1))
+    np.testing.assert_allclose(xy[0].numpy(), top_xy, atol=1e-4)
+
+
+def test_mass_moves_towards_the_top() -> None:
+    scores, middle = hill((10.3, 7.6)), torch.tensor([[10, 8]])
+    (x, y), *_ = centre_of_mass(patches_at(scores, middle, 2), 1.0).tolist()
+    assert 0.1 < x < 0.5
+    assert -0.5 < y < -0.1
+    hot = centre_of_mass(patches_at(scores, middle, 2), 1e-3)
+    assert hot.abs().max() < 1e-6  # the colder, the more the largest counts alone
+
+
+def test_equal_neighbours_and_flat_regions_are_no_maxima() -> None:
+    scores = torch.zeros(20, 30)
+    assert not lone_maxima(scores, 2, 2).any()
+    scores[10, 10] = scores[10, 12] = 1
+    assert not lone_maxima(scores, 2, 2)[10, 10:13].any()
+    scores[10, 12] = 0.5
+    assert lone_maxima(scores, 2, 2).nonzero().tolist() == [[10, 10]]
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (3, 50), (4, 4), (5, 6)])
+def test_border_of_small_maps(size_hw: tuple[int, int]) -> None:
+    inside = clear_border(torch.ones(size_hw, dtype=torch.bool), 2)
+    assert inside.sum() == max(size_hw[0] - 4, 0) * max(size_hw[1] - 4, 0)
+
+
+def test_strongest_first_and_ties_by_place() -> None:
+    xy = torch.tensor([(5.0, 1.0), (2.0, 3.0), (9.0, 0.0), (1.0, 1.0)])
+    keypoints = keypoints_of(xy, torch.tensor([0.5, 0.9, 0.5, 0.5]), (10, 10), 3)
+    assert keypoints.xy.tolist() == [[2, 3], [9, 0], [1, 1]]
+    assert keypoints.scores.tolist() == pytest.approx([0.9, 0.5, 0.5])
+    assert keypoints.scale is None
+    assert keypoints.angle is None
+
+
+def test_plain_images() -> None:
+    image = np.full((4, 5, 3), (10, 20, 30), np.uint8)
+    assert is_plain(image)
+    image[2, 2, 1] += 1
+    assert not is_plain(image)
