@@ -71,8 +71,8 @@ def extract_images(
     engine: where the work runs; None is this process.
 
     Raises NotAFolderError when there is no folder of masks, InputError when it holds no mask of
-    these images, RecipeError when the store was made
-    with other settings and StoreError or WriteError when it cannot be read or written.
+    these images, RecipeError when the store was made with other settings and StoreError or
+    WriteError when it cannot be read or written.
     """
     folder, masks = Path(folder), None if masks is None else Path(masks)
     if masks is not None:

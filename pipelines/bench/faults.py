@@ -132,7 +132,7 @@ class Run:
             return ["extract", str(self.photos), features, *FLAGS]
         if stage == "match":
             return ["match", features, str(self.photos.parent / "pairs.txt"), matches]
-        return ["reconstruct", str(self.photos), str(self.out), *FLAGS]
+        return ["reconstruct", str(self.photos), str(self.out / "model"), *FLAGS]
 
     def start(self, stage: str, kill_after: float | None = None) -> int:
         def work() -> int:
@@ -143,19 +143,19 @@ class Run:
 
         return in_child(work, kill_after)
 
-    def finished(self) -> set[str]:
-        found = {f"f {name}" for name in values_in(self.out / "features.h5", FeatureStore)}
-        return found | {f"m {pair}" for pair in values_in(self.out / "matches.h5", MatchStore)}
-
-    def results(self) -> dict[str, Values]:
+    def results(self, stage: str) -> dict[str, Values]:
+        """What the stores of a command hold."""
+        out = self.out / "model" if stage == "reconstruct" else self.out
         return {
-            "features": values_in(self.out / "features.h5", FeatureStore),
-            "matches": values_in(self.out / "matches.h5", MatchStore),
+            "f": values_in(out / "features.h5", FeatureStore),
+            "m": values_in(out / "matches.h5", MatchStore),
         }
 
     def model(self) -> Values:
-        files = sorted((self.out / "sparse").rglob("*.bin"))
-        return {path.name: sha256(path.read_bytes()).digest() for path in files}
+        """A hash of every file of the model."""
+        folder = self.out / "model" / "sparse"
+        files = sorted(folder.rglob("*.bin"))
+        return {str(f.relative_to(folder)): sha256(f.read_bytes()).digest() for f in files}
 
 
 def kills(photos: Path, scratch: Path, trials: int, seed: int) -> Counter[str]:
@@ -170,7 +170,6 @@ def kills(photos: Path, scratch: Path, trials: int, seed: int) -> Counter[str]:
         if code:
             raise SystemExit(f"the run that nobody disturbs fails with {code}: {reference.out}/err")
         seconds[stage] = time.monotonic() - begin
-    seconds["reconstruct"] += seconds["extract"] + seconds["match"]
     print("seconds of an undisturbed run:", {k: round(v, 2) for k, v in seconds.items()})
     counts: Counter[str] = Counter()
     for trial in range(trials):
@@ -193,7 +192,7 @@ def one_kill(
     """What is wrong after one kill and the same command again."""
     code = run.start(stage, after)
     counts[f"{stage} killed" if code == -signal.SIGKILL else f"{stage} over before"] += 1
-    finished = run.finished()
+    finished = _lines(run.results(stage))
     counts["values finished when killed"] += len(finished)
     run.log.write_text("")
     if run.start(stage):
@@ -201,10 +200,10 @@ def one_kill(
     again = finished & set(run.log.read_text().splitlines())
     if again:
         yield f"done again: {sorted(again)}"
-    if not finished <= run.finished():
-        yield f"lost: {sorted(finished - run.finished())}"
-    got, expected = run.results(), reference.results()
-    if any(got[kind] != expected[kind] for kind in got if got[kind] or stage == "reconstruct"):
+    got, expected = run.results(stage), reference.results(stage)
+    if not finished <= _lines(got):
+        yield f"lost: {sorted(finished - _lines(got))}"
+    if any(got[kind] != expected[kind] for kind in ("fm" if stage != "extract" else "f")):
         yield "other results"
     if stage == "reconstruct" and run.model().keys() != reference.model().keys():
         yield "another model"
@@ -212,9 +211,14 @@ def one_kill(
         same = run.model() == reference.model()
         counts["models equal to the last bit" if same else "models that differ in bits"] += 1
     left = [path.name for path in run.out.rglob("*") if path.suffix in (".part", ".lock")]
-    left += [path.name for path in run.out.glob("*.shards")]
+    left += [path.name for path in run.out.rglob("*.shards")]
     if left:
         yield f"left over: {left}"
+
+
+def _lines(results: dict[str, Values]) -> set[str]:
+    """As `logged` writes them."""
+    return {f"{kind} {key}" for kind, values in results.items() for key in values}
 
 
 # damage
