@@ -128,8 +128,8 @@ class Disk(Detector, Describer):
             return no_keypoints(size_wh)
         with torch.inference_mode():
             scores = self._encoded(image).scores
-            found = lone_maxima(scores, radius, radius) & (scores > self.threshold)
-            pixels = found.nonzero().flip(1)
+            pixels = lone_maxima(scores, radius)
+            pixels = pixels[scores[pixels[:, 1], pixels[:, 0]] > self.threshold]
             peaks = scores[pixels[:, 1], pixels[:, 0]]
             xy = pixels.to(scores)
             if self.refine:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from dift_geo.detectors.peaks import (
     centre_of_mass,
     clear_border,
     is_plain,
     keypoints_of,
+    largest_around,
     lone_maxima,
     parabola_tops,
     patches_at,
@@ -26,7 +28,7 @@ def hill(top_xy: tuple[float, float], size_wh: tuple[int, int] = (30, 20)) -> to
 @pytest.mark.parametrize("top_xy", [(10.0, 8.0), (10.3, 7.6), (14.45, 12.45)])
 def test_the_top_of_a_parabola_is_exact(top_xy: tuple[float, float]) -> None:
     scores = hill(top_xy)
-    pixels = lone_maxima(scores, 2, 2).nonzero().flip(1)
+    pixels = lone_maxima(scores, 2)
     assert pixels.tolist() == [[round(top_xy[0]), round(top_xy[1])]]
     xy = pixels + parabola_tops(patches_at(scores, pixels, 1))
     np.testing.assert_allclose(xy[0].numpy(), top_xy, atol=1e-4)
@@ -43,11 +45,18 @@ def test_mass_moves_towards_the_top() -> None:
 
 def test_equal_neighbours_and_flat_regions_are_no_maxima() -> None:
     scores = torch.zeros(20, 30)
-    assert not lone_maxima(scores, 2, 2).any()
+    assert not len(lone_maxima(scores, 2))
     scores[10, 10] = scores[10, 12] = 1
-    assert not lone_maxima(scores, 2, 2)[10, 10:13].any()
+    assert not len(lone_maxima(scores, 2))
     scores[10, 12] = 0.5
-    assert lone_maxima(scores, 2, 2).nonzero().tolist() == [[10, 10]]
+    assert lone_maxima(scores, 2).tolist() == [[10, 10]]
+
+
+@pytest.mark.parametrize("radius", range(1, 9))
+def test_largest_around_is_max_pooling(radius: int) -> None:
+    scores = torch.randn(20, 30, generator=torch.Generator().manual_seed(0))
+    pooled = F.max_pool2d(scores[None, None], 2 * radius + 1, 1, radius)[0, 0]
+    assert torch.equal(largest_around(scores, radius), pooled)
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (3, 50), (4, 4), (5, 6)])
