@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import resource
 import subprocess
 import sys
 import textwrap
@@ -19,6 +18,7 @@ from stored import RECIPE, assert_equal, features, left_over
 from dift_geo.errors import StoreError, WriteError
 from dift_geo.store.features import FeatureStore
 
+resource = pytest.importorskip("resource")  # Windows has no limits of this kind
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks and limits as Linux does")
 FULL, UNCLEAR, DONE = 3, 4, 0
 
