@@ -46,9 +46,45 @@ EXTENSIONS = frozenset(
 UNREADABLE = frozenset(
     f".{kind}"
     for kind in (
-        *("dng", "nef", "cr2", "cr3", "arw", "orf", "rw2", "raf", "pef", "srw", "raw"),
-        *("jxl", "psd", "exr", "hdr", "svg"),
+        *(
+            "dng",
+            "nef",
+            "nrw",
+            "cr2",
+            "cr3",
+            "crw",
+            "arw",
+            "srf",
+            "sr2",
+            "orf",
+            "rw2",
+            "raf",
+            "pef",
+        ),
+        *(
+            "srw",
+            "raw",
+            "rwl",
+            "3fr",
+            "fff",
+            "iiq",
+            "mrw",
+            "x3f",
+            "kdc",
+            "dcr",
+            "erf",
+            "mef",
+            "gpr",
+        ),
+        *("jxl", "psd", "exr", "hdr", "svg", "insp"),
     )
+)
+FILMS = frozenset(f".{kind}" for kind in ("mp4", "mov", "avi", "mkv", "m4v", "mts", "insv"))
+# how files begin that are images whatever they are called
+MAGIC = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(hei|hev|mif|avi[fs])"
+    rb"|\0\0\0\x0cjP  |BM.{4}\0{4}",
+    re.DOTALL,
 )
 
 
@@ -90,35 +126,67 @@ def survey(folder: str | Path) -> Listing:
     root = Path(folder)
     if not root.is_dir():
         raise NotAFolderError(f"{root} is not a folder; expected a folder of images")
-    found = sorted(_files_below(root))
+    passed_over: dict[str, str] = {}
+    found = sorted(_files_below(root, passed_over))
     images = [name for name in found if PurePosixPath(name).suffix.lower() in EXTENSIONS]
     known = set(images)
     masks = [name for name in images if _is_mask(name, known)]
-    passed_over = {
-        name: f"{PurePosixPath(name).suffix} cannot be decoded here; convert it to JPEG or PNG"
-        for name in found
-        if PurePosixPath(name).suffix.lower() in UNREADABLE
-    }
+    for name in found:
+        reason = None if name in known else _why_passed_over(root / name)
+        if reason is not None:
+            passed_over[name] = reason
     names = [name for name in images if name not in set(masks)]
     for name in names:
         _refuse_hostile(name, root)
     return Listing(names, passed_over, masks)
 
 
-def _files_below(root: Path) -> Iterator[str]:
-    """Relative names of the visible files below a folder; links to folders followed, loops cut."""
+def _files_below(root: Path, passed_over: dict[str, str]) -> Iterator[str]:
+    """Relative names of the visible files below a folder; links to folders followed, loops cut.
+
+    passed_over: gets folders and links that lead nowhere, with the reason.
+    """
+
+    def unlisted(error: OSError) -> None:
+        folder = Path(error.filename)
+        if folder == root:
+            raise InputError(f"{root} cannot be listed: {error.strerror or error}") from error
+        here = folder.relative_to(root).as_posix()
+        passed_over[here] = f"cannot be listed: {error.strerror or error}"
+
     seen: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, onerror=unlisted, followlinks=True):
+        here = Path(folder).relative_to(root)
         real = os.path.realpath(folder)
         if real in seen:
+            passed_over[here.as_posix()] = "leads to a folder that is listed under another name"
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here = Path(folder).relative_to(root)
-        for name in files:
-            if not name.startswith(".") and (Path(folder) / name).is_file():
+        for name in sorted(files):
+            if name.startswith("."):
+                continue
+            if (Path(folder) / name).is_file():
                 yield (here / name).as_posix()
+            elif PurePosixPath(name).suffix.lower() in EXTENSIONS:
+                passed_over[(here / name).as_posix()] = "is no file, or a link to nothing"
+
+
+def _why_passed_over(path: Path) -> str | None:
+    """Why a file is not among the images although it looks like a photo; None: it does not."""
+    suffix = path.suffix.lower()
+    if suffix in UNREADABLE:
+        return f"{path.suffix} cannot be decoded here; convert it to JPEG or PNG"
+    if suffix in FILMS:
+        return f"{path.suffix} is a film; write pictures of it as JPEG or PNG"
+    try:
+        with path.open("rb") as file:
+            if MAGIC.match(file.read(32)):
+                return "holds an image, but is not called one; rename it to .jpg or .png"
+    except OSError:
+        pass
+    return None
 
 
 def _is_mask(name: str, known: set[str]) -> bool:

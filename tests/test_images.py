@@ -260,6 +260,37 @@ def test_what_is_passed_over_is_named(tmp_path: Path, picture: np.ndarray) -> No
     assert "convert it" in found.passed_over["raw.NEF"]
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "AVIF", "JPEG2000"])
+def test_an_image_without_its_extension_is_named(
+    tmp_path: Path, picture: np.ndarray, kind: str
+) -> None:
+    for name in ("photo", "photo.jpg_original", "photo.backup"):
+        Image.fromarray(picture).save(tmp_path / name, kind)
+    (tmp_path / "notes").write_text("II* is how a TIFF begins")
+    (tmp_path / "film.MP4").touch()
+    found = survey(tmp_path)
+    assert found.names == []
+    assert sorted(found.passed_over) == ["film.MP4", "photo", "photo.backup", "photo.jpg_original"]
+    assert "rename it" in found.passed_over["photo"]
+
+
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").touch()
+    real = os.scandir
+
+    def scandir(path):
+        if "closed" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert survey(tmp_path).names == ["a.png"]
+    assert survey(tmp_path).passed_over == {"closed": "cannot be listed: Permission denied"}
+    with pytest.raises(ValueError, match="closed cannot be listed: Permission denied"):
+        survey(tmp_path / "closed")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_links_to_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
@@ -270,6 +301,10 @@ def test_links_to_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
     (root / "loop").symlink_to(root)
     (root / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     assert list_images(root) == ["linked/x.png"]
+    over = survey(root).passed_over
+    assert over.keys() == {"loop", "gone.jpg"}
+    assert "link to nothing" in over["gone.jpg"]
+    assert "under another name" in over["loop"]
 
 
 def test_control_characters_in_a_name_are_refused(tmp_path: Path) -> None:
