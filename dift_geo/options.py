@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["add_flags", "check_ranges", "from_words", "option", "option_names", "take_flags"]
 
 T = TypeVar("T", bound="DataclassInstance")
+WIDE = 56  # characters of choices that do not fit beside their flag
 BOOL = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -88,6 +89,8 @@ def add_flags(
             parser.add_argument(flag, action="store_true", default=default, help=help_text)
             continue
         words = "{" + ",".join(declared.choices) + "}" if declared.choices else None
+        if words is not None and len(words) > WIDE:
+            help_text, words = f"{help_text}: {', '.join(declared.choices)}", None
         metavar = about.metavar or words or name.rpartition("_")[2].upper()
         parse = partial(_parse_flag, declared)
         parser.add_argument(flag, type=parse, default=default, metavar=metavar, help=help_text)

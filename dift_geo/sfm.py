@@ -1,7 +1,4 @@
-"""The main job in one call: a folder of photos in, a COLMAP model out, resumable at every stage.
-
-Glue only: each step lives in a module of its own.
-"""
+"""The main job in one call: a folder of photos in, a COLMAP model out, resumable at every stage."""
 
 from __future__ import annotations
 
@@ -89,6 +86,7 @@ def reconstruct(
     match: MatchOptions = MatchOptions(),
     *,
     strict: bool = False,
+    masks: str | Path | None = None,
     device: str = "cpu",
 ) -> Reconstruction:
     """Photos -> a COLMAP model.
@@ -101,6 +99,7 @@ def reconstruct(
     options: of pairs and mapping.
     match: which mutual nearest neighbours are kept.
     strict: stop at the first unreadable image instead of skipping it.
+    masks: a folder with masks of the photos, as `extract_images` takes it.
     device: where descriptors are compared.
 
     Raises InputError when fewer than two images can be read or options do not fit them, and
@@ -114,7 +113,7 @@ def reconstruct(
     features, matches = out / "features.h5", out / "matches.h5"
     summary = _fresh_summary(out)
     watch = _Watch()
-    skipped = extract_images(images, names, extractor, features, strict=strict)
+    skipped = extract_images(images, names, extractor, features, strict=strict, masks=masks)
     watch.lap("extract")
     readable = [name for name in names if name not in set(skipped)]
     _need_two(readable, f"{len(readable)} of {len(names)} images in {images} can be read")

@@ -120,6 +120,20 @@ def test_help_shows_text_choices_and_metavar(parser: argparse.ArgumentParser, ca
     assert "--recipe-file FILE where it is written down" in shown
 
 
+def test_many_choices_go_into_the_help(capsys) -> None:
+    @dataclass(frozen=True)
+    class Colour:
+        of_icing: str = option("c0", "on top", choices=[f"c{i}" for i in range(40)])
+
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Colour)
+    shown = parser.format_help()
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "on top: c0, c1," in " ".join(shown.split())
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--of-icing", "c40"])
+
+
 def test_only_without_and_other_defaults() -> None:
     parser = argparse.ArgumentParser()
     wanted = ("flour_grams", "sugar", "note")

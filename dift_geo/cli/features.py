@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from dift_geo.cli.flags import (
     add_extractor_flags,
+    add_masks_flag,
     add_match_flags,
     command,
+    report_passed_over,
     report_skipped,
     take_device,
-    take_extractor,
+    take_extractor_options,
     take_match_options,
 )
 from dift_geo.errors import InputError
@@ -35,17 +37,24 @@ def add_extract(commands: Commands) -> None:
     parser.add_argument("images", type=Path, help="folder of photos, read recursively")
     parser.add_argument("features", type=Path, help="hloc-compatible HDF5")
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
+    add_masks_flag(parser)
     add_extractor_flags(parser)
 
 
-def _extract(images: Path, features: Path, strict: bool, **flags: object) -> int:
+def _extract(
+    images: Path, features: Path, strict: bool, masks: Path | None, **flags: object
+) -> int:
     from dift_geo.engine.loops import extract_images
-    from dift_geo.images import list_images
+    from dift_geo.images import survey
 
-    names = list_images(images)
+    options = take_extractor_options(flags)
+    take_device({"device": options.device})
+    found = survey(images)
+    report_passed_over(found, masks is not None)
+    names = found.names
     if not names:
         raise InputError(f"{images} holds no images, expected at least one")
-    skipped = extract_images(images, names, take_extractor(flags), features, strict=strict)
+    skipped = extract_images(images, names, options.build(), features, strict=strict, masks=masks)
     if len(skipped) == len(names):
         raise InputError(f"none of the {len(names)} images in {images} can be read")
     print(f"{len(names) - len(skipped)} images -> {features}")

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dift_geo.options import add_flags, take_flags
 
 if TYPE_CHECKING:
-    from dift_geo.extractor import Extractor, ExtractorOptions
+    from dift_geo.extractor import ExtractorOptions
+    from dift_geo.images import Listing
     from dift_geo.matching.options import MatchOptions
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -22,17 +24,18 @@ if TYPE_CHECKING:
 __all__ = [
     "SKIPPED_SOME",
     "add_extractor_flags",
+    "add_masks_flag",
     "add_match_flags",
     "command",
+    "report_passed_over",
     "report_skipped",
     "take_device",
-    "take_extractor",
     "take_extractor_options",
     "take_match_options",
 ]
 
 SKIPPED_SOME = 3  # exit code
-
+SHOWN = 10  # names in a line
 
 MODEL_FLAGS = ("reading", "projection", "mode", "precision", "max_batch")
 
@@ -101,9 +104,14 @@ def take_extractor_options(flags: Flags) -> ExtractorOptions:
     return take_flags(ExtractorOptions, flags)
 
 
-def take_extractor(flags: Flags) -> Extractor:
-    """Take the extractor's flags out of `flags` and build it."""
-    return take_extractor_options(flags).build()
+def add_masks_flag(parser: argparse.ArgumentParser) -> None:
+    """--masks."""
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        metavar="FOLDER",
+        help="masks as COLMAP has them, FOLDER/NAME.png: no keypoints where black",
+    )
 
 
 def add_match_flags(parser: argparse.ArgumentParser, **defaults: object) -> None:
@@ -127,9 +135,31 @@ def take_device(flags: Flags) -> str:
     return str(pick_device(str(flags.pop("device"))))
 
 
+def report_passed_over(found: Listing, masks_wanted: bool) -> None:
+    """Say what lies among the photos and is not used, a line for each reason.
+
+    masks_wanted: whether there is a folder of masks already.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in found.passed_over.items():
+        by_reason.setdefault(reason, []).append(name)
+    if found.masks and not masks_wanted:
+        by_reason["masks among the photos are used only with --masks"] = found.masks
+    for reason, names in by_reason.items():
+        print(f"dift-geo: passed over: {_listed(names)}: {reason}", file=sys.stderr)
+
+
 def report_skipped(skipped: list[str]) -> int:
     """Say which images were skipped; returns the exit code."""
     if skipped:
-        names = ", ".join(skipped)
-        print(f"dift-geo: {len(skipped)} unreadable image(s) skipped: {names}", file=sys.stderr)
+        print(
+            f"dift-geo: {len(skipped)} unreadable image(s) skipped: {_listed(skipped)}",
+            file=sys.stderr,
+        )
     return SKIPPED_SOME if skipped else 0
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [name if name.isprintable() else ascii(name) for name in names[:SHOWN]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from dift_geo.cli.flags import (
     add_extractor_flags,
+    add_masks_flag,
     add_match_flags,
     command,
+    report_passed_over,
     report_skipped,
     take_device,
     take_extractor_options,
@@ -41,6 +43,7 @@ def add_reconstruct(commands: Commands) -> None:
         help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json",
     )
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
+    add_masks_flag(parser)
     made_before = parser.add_argument_group("made before, by this program or by hloc")
     made_before.add_argument("--features", type=Path, metavar="FILE", help="nothing is extracted")
     made_before.add_argument(
@@ -64,16 +67,20 @@ def _reconstruct(
     features: Path | None,
     matches: Path | None,
     intrinsics: Path | None,
+    masks: Path | None,
     strict: bool,
     **flags: object,
 ) -> int:
     from dift_geo.colmap.cameras import read_intrinsics
+    from dift_geo.images import survey
     from dift_geo.sfm import SfmOptions, reconstruct, reconstruct_from_files
 
     if matches is not None and features is None:
         raise InputError(
             "--matches needs --features: matches are indices into the features they were made of"
         )
+    if masks is not None and features is not None:
+        raise InputError("--masks is for extracting features; with --features nothing is extracted")
     asked = take_extractor_options(flags)
     match, device = take_match_options(flags), take_device({"device": asked.device})
     cameras = None if intrinsics is None else read_intrinsics(intrinsics)
@@ -83,8 +90,9 @@ def _reconstruct(
             images, out, features, matches, options, match, device=device
         )
     else:
+        report_passed_over(survey(images), masks is not None)
         result = reconstruct(
-            images, out, asked.build(), options, match, strict=strict, device=device
+            images, out, asked.build(), options, match, strict=strict, masks=masks, device=device
         )
     s = result.summary
     print(
