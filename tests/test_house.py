@@ -62,7 +62,9 @@ TOP = {"backends": "loader", "detectors": "loader", "engine": "loops", "cli": "m
 OWNERS = {
     "grid_sample": {"dift/featuremap"},
     "h5py": {"store"},
-    "pycolmap": {"colmap", "detectors/colmap", "geometry/robust", "hloc_plugin"},
+    "pycolmap": {
+        *("colmap", "detectors/colmap", "geometry/essential", "geometry/robust", "hloc_plugin"),
+    },
     "json.dump": {"recipe"},
     # attributes of stores, metadata of weight files, keys of caches
     "json.dumps": {"recipe", "store", "dift/projection", "backends"},
