@@ -33,7 +33,7 @@ __all__ = ["DESCRIPTORS", "DETECTORS", "Extractor", "ExtractorOptions", "build_e
 
 P = ParamSpec("P")
 OWNER = {kind.descriptor: name for name, kind in KINDS.items() if kind.descriptor is not None}
-DESCRIPTORS = ("dift", *OWNER, "dift+rootsift")
+DESCRIPTORS = ("dift", *OWNER, *(f"dift+{own}" for own in OWNER))
 # their releases can move descriptors
 VERSIONED = ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")
 

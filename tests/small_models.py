@@ -155,3 +155,45 @@ def superpoint_folder(folder: Path, seed: int = 0) -> Path:
         value.data = torch.from_numpy(drawn.astype(np.float32))
     model.save_pretrained(folder)
     return folder
+
+
+def aliked_state(model: str = "aliked-t16", seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random weights of an ALIKED whose taps move by pixels and whose normalisation does
+    something.
+    """
+    from dift_geo.detectors.aliked_network import AlikedNetwork, AlikedSizes
+
+    sizes = {
+        "aliked-t16": AlikedSizes((8, 16, 32, 64), 16),
+        "aliked-n32": AlikedSizes((16, 32, 64, 128), 32),
+    }
+    state = fill(AlikedNetwork(sizes[model]), seed).state_dict()
+    for key in state:
+        if key.endswith("running_var"):
+            state[key] = state[key].abs() + 0.5
+        if "offset_conv" in key:
+            state[key] = 2 * state[key]
+        if key == "score_head.6.weight":
+            state[key] = 5 * state[key]
+    return state
+
+
+def aliked_file(folder: Path, model: str = "aliked-t16") -> Path:
+    """Such weights in the authors' format."""
+    file = folder / f"{model}.pth"
+    torch.save(aliked_state(model), file)
+    return file
+
+
+def disk_state(seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random weights of a DISK."""
+    from kornia.feature import DISK
+
+    return fill(DISK(), seed).state_dict()
+
+
+def disk_file(folder: Path) -> Path:
+    """Such weights in the authors' format."""
+    file = folder / "disk-random.pth"
+    torch.save({"extractor": disk_state()}, file)
+    return file

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from small_models import aliked_file, disk_file
 
 from dift_geo.backends.config import Dense, DiftConfig, Noise
 from dift_geo.backends.tiny import WEIGHTS
@@ -75,6 +76,26 @@ def test_a_projection_of_ones_own_serves_what_it_was_fitted_for(tmp_path, pictur
     assert apart.extract(picture, "x").descriptors.shape == (40, 8 + 128)
 
 
+@pytest.mark.parametrize(
+    ("name", "own", "kind"), [("aliked", 64, aliked_file), ("disk", 128, disk_file)]
+)
+def test_learned_detectors_with_their_own_descriptors_and_with_ours(
+    tmp_path, picture, name, own, kind
+):
+    words = {"detector": f"{name}:{kind(tmp_path)}", "max_keypoints": 30}
+    alone = build_extractor(**words, descriptor=name).extract(picture)
+    assert 0 < len(alone) <= 30
+    assert alone.descriptors.shape[1] == own
+    joined = build_extractor(**words, descriptor=f"dift+{name}", reading="dense")
+    assert joined.describer.name == f"dift+{name}"
+    both = joined.extract(picture)
+    np.testing.assert_array_equal(both.keypoints.xy, alone.keypoints.xy)
+    dift = build_extractor(**words, reading="dense").extract(picture)
+    assert both.descriptors.shape[1] == own + dift.descriptors.shape[1]
+    norms = np.linalg.norm(both.descriptors, axis=1)
+    np.testing.assert_allclose(norms, 1, atol=1e-5)
+
+
 def test_keypoints_come_in_the_frame_of_the_original(picture):
     extractor = build_extractor(descriptor="rootsift", max_keypoints=60, size=200)
     small = resize_longest(picture, 200)
@@ -117,6 +138,8 @@ def test_what_is_asked_reaches_the_model():
         ({"descriptor": "superpoint"}, "needs --detector superpoint, got 'sift'"),
         ({"descriptor": "rootsift", "detector": "superpoint"}, "needs --detector sift"),
         ({"descriptor": "dift+rootsift", "detector": "listed:x"}, "needs --detector sift"),
+        ({"descriptor": "aliked"}, "needs --detector aliked, got 'sift'"),
+        ({"descriptor": "dift+disk", "detector": "aliked"}, "needs --detector disk"),
         ({"max_keypoints": 0}, "max_keypoints is 0, expected at least 1"),
         ({"size": 15}, "size is 15, expected at least 16"),
         ({"max_batch": 0}, "max_batch is 0, expected at least 1"),

@@ -69,6 +69,18 @@ def _superpoint(where: str, limits: Limits) -> Detector:
     return SuperPoint(limits.max_keypoints, where or SUPERPOINT, device=limits.device)
 
 
+def _aliked(where: str, limits: Limits) -> Detector:
+    from dift_geo.detectors.aliked import ALIKED, Aliked
+
+    return Aliked(limits.max_keypoints, where or ALIKED, device=limits.device)
+
+
+def _disk(where: str, limits: Limits) -> Detector:
+    from dift_geo.detectors.disk import DISK, Disk
+
+    return Disk(limits.max_keypoints, where or DISK, device=limits.device)
+
+
 def _colmap(where: str, limits: Limits) -> Detector:
     from dift_geo.detectors.colmap import ColmapKeypoints
 
@@ -87,6 +99,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "superpoint": Kind(
             build=_superpoint, where="FOLDER_OR_HUB_ID", descriptor="superpoint", oriented=False
         ),
+        "aliked": Kind(build=_aliked, where="MODEL_OR_FILE", descriptor="aliked", oriented=False),
+        "disk": Kind(build=_disk, where="FILE", descriptor="disk", oriented=False),
         "colmap": Kind(build=_colmap, where="DATABASE", needs_where=True, looked_up=True),
         "listed": Kind(
             build=_listed, where="FOLDER", needs_where=True, oriented=False, looked_up=True
@@ -99,8 +113,8 @@ DETECTORS = tuple(name for name, kind in KINDS.items() if not kind.needs_where)
 def load_detector(
     word: str, *, max_keypoints: int = 2048, device: str = "cpu", upright: bool = False
 ) -> Detector:
-    """The detector that a word means: sift, superpoint[:FOLDER_OR_HUB_ID], colmap:DATABASE or
-    listed:FOLDER.
+    """The detector that a word means, such as sift, aliked[:MODEL_OR_FILE], disk[:FILE],
+    superpoint[:FOLDER_OR_HUB_ID], colmap:DATABASE or listed:FOLDER.
 
     max_keypoints, device, upright: see `Limits`.
     Raises InputError for a word that means none, and what the detector raises.

@@ -22,7 +22,8 @@ T = TypeVar("T", bound="DataclassInstance")
 Conf = dict[str, Any]  # as hloc writes them: output, model, preprocessing
 # pixels; one dense map of a large backbone must fit the memory
 LONGEST_SIDE = {"tiny": 1600, "sd2.1": 1024, "adm": 1024}
-MAX_KEYPOINTS = {"sift": 8192, "superpoint": 4096}  # SuperPoint finds no more
+# SuperPoint finds no more; learned keypoints come back in other photos more often than SIFT's
+MAX_KEYPOINTS = {"sift": 8192, "superpoint": 4096, "aliked": 4096, "disk": 4096}
 
 
 def options_of(cls: type[T], model: Mapping[str, Any], **defaults: object) -> T:

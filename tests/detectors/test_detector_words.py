@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_models import superpoint_folder
+from small_models import aliked_file, disk_file, superpoint_folder
 
 from dift_geo.detectors.listed import Listed
 from dift_geo.detectors.loader import DETECTORS, KINDS, load_detector, split_word
@@ -24,30 +24,43 @@ def test_what_stands_behind_the_colon_reaches_it_whole(tmp_path: Path) -> None:
     assert load_detector(f"listed:{folder}") == Listed(folder)
 
 
+def test_learned_detectors_take_the_limits(tmp_path: Path) -> None:
+    for word in (f"aliked:{aliked_file(tmp_path)}", f"disk:{disk_file(tmp_path)}"):
+        assert load_detector(word, max_keypoints=7).recipe()["max_keypoints"] == 7
+
+
 def test_the_table_says_what_the_detectors_say(tmp_path: Path) -> None:
     """Which descriptor comes with which is known before anything is loaded, so it stands twice."""
     (tmp_path / "s-1.kp").write_text("1 2\n")
     where = {
         "superpoint": str(superpoint_folder(tmp_path / "superpoint")),
+        "aliked": str(aliked_file(tmp_path)),
+        "disk": str(disk_file(tmp_path)),
         "listed": str(tmp_path),
     }
-    for name in ("sift", "superpoint", "listed"):
+    for name in ("sift", *where):
         detector = load_detector(f"{name}:{where[name]}" if name in where else name)
         own = detector.own_describer()
         assert detector.name == name
         assert (None if own is None else own.name) == KINDS[name].descriptor
-    assert DETECTORS == ("sift", "superpoint")
+    assert DETECTORS == ("sift", "superpoint", "aliked", "disk")
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("fast", r"one of sift, superpoint\[:FOLDER_OR_HUB_ID\], colmap:DATABASE, listed:FOLDER$"),
+        (
+            "fast",
+            r"one of sift, superpoint\[:FOLDER_OR_HUB_ID\], aliked\[:MODEL_OR_FILE\], "
+            r"disk\[:FILE\], colmap:DATABASE, listed:FOLDER$",
+        ),
         ("fast:/x", "expected one of sift"),
         ("", "detector is '', expected one of sift"),
         ("sift:3", "detector is 'sift:3', expected sift$"),
         ("sift:", "expected sift$"),
         ("superpoint:", r"expected superpoint\[:FOLDER_OR_HUB_ID\]$"),
+        ("aliked:", r"expected aliked\[:MODEL_OR_FILE\]$"),
+        ("disk:", r"expected disk\[:FILE\]$"),
         ("colmap", "detector is 'colmap', expected colmap:DATABASE$"),
         ("listed:", "expected listed:FOLDER$"),
         ("owner/model", "expected superpoint:owner/model for a folder or hub id of SuperPoint$"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_models import fill
+from small_models import disk_file, disk_state
 
 from dift_geo.detectors.disk import Disk
 from dift_geo.detectors.sift import Sift
@@ -29,18 +29,10 @@ def kornia_disk(state: dict[str, torch.Tensor]) -> torch.nn.Module:
     return model.eval()
 
 
-def random_state(seed: int = 0) -> dict[str, torch.Tensor]:
-    from kornia.feature import DISK
-
-    return fill(DISK(), seed).state_dict()
-
-
 @pytest.fixture(scope="module")
 def random_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """In the authors' format."""
-    file = tmp_path_factory.mktemp("disk") / "disk-random.pth"
-    torch.save({"extractor": random_state()}, file)
-    return file
+    return disk_file(tmp_path_factory.mktemp("disk"))
 
 
 @pytest.fixture
@@ -88,7 +80,7 @@ def test_between_pixels_descriptors_are_read_bilinearly(
     image = np.ascontiguousarray(picture[:160, :192])
     inner = Keypoints(Sift(50).detect(image).xy, np.ones(50), (192, 160))
     with torch.inference_mode():
-        _, dense = kornia_disk(random_state()).heatmap_and_dense_descriptors(tensor(image))
+        _, dense = kornia_disk(disk_state()).heatmap_and_dense_descriptors(tensor(image))
         grid = 2 * torch.from_numpy(inner.xy) / torch.tensor([191.0, 159.0]) - 1
         rows = torch.nn.functional.grid_sample(dense, grid[None, None], align_corners=True)[0, :, 0]
     expected = torch.nn.functional.normalize(rows.T, dim=1).numpy()
@@ -190,7 +182,7 @@ def test_small_images_and_one_keypoint(detector: Disk, size_hw: tuple[int, int])
 
 
 def test_recipe_follows_what_determines_the_result(random_file: Path, tmp_path: Path) -> None:
-    torch.save(random_state(seed=1), tmp_path / "other.pth")
+    torch.save(disk_state(seed=1), tmp_path / "other.pth")
     made = [
         Disk(100, random_file),
         Disk(101, random_file),
@@ -204,7 +196,7 @@ def test_recipe_follows_what_determines_the_result(random_file: Path, tmp_path: 
 
 
 def test_safetensors_and_a_folder(detector: Disk, picture: np.ndarray, tmp_path: Path) -> None:
-    save_file(random_state(), tmp_path / "disk.safetensors")
+    save_file(disk_state(), tmp_path / "disk.safetensors")
     same = Disk(100, tmp_path)
     np.testing.assert_array_equal(same.detect(picture).xy, detector.detect(picture).xy)
 
