@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.recipe import write_whole
 
 __all__ = ["PairStatistics", "Projection"]
 
@@ -108,18 +110,20 @@ class Projection:
         """Write a safetensors file (half precision matrix, float32 mean and constant) with `about`
         as its metadata.
         """
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         tensors: dict[str, NDArray] = {"mean": self.mean, "matrix": self.matrix.astype(np.float16)}
         if self.constant:
             tensors["constant"] = np.array([self.constant, self.length], np.float32)
-        save_file(tensors, str(path), metadata={"about": json.dumps(self.about)})
+        metadata = {"about": json.dumps(self.about), "fingerprint": self.fingerprint}
+        write_whole(path, save(tensors, metadata=metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> Projection:
         """Read what `save` wrote.
 
-        Raises MissingFileError without a file, InputError for a file of another kind.
+        Raises MissingFileError without a file, InputError for a file of another kind or a damaged
+        one.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -131,12 +135,44 @@ class Projection:
             with safe_open(str(path), "numpy") as file:
                 names = list(file.keys())
                 tensors = {name: file.get_tensor(name) for name in names}
-                about = json.loads((file.metadata() or {}).get("about", "{}"))
-            constant, length = (float(x) for x in tensors.get("constant", (0.0, 1.0)))
-            mean, matrix = (tensors[key].astype(np.float32) for key in ("mean", "matrix"))
-            return cls(mean, matrix, about, constant, length)
-        except (SafetensorError, KeyError) as error:
+                metadata = file.metadata() or {}
+            about = json.loads(metadata.get("about", "{}"))
+        except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is no projection file: {error}") from error
+        _check_tensors(path, tensors, about)
+        constant, length = (float(x) for x in tensors.get("constant", (0.0, 1.0)))
+        mean, matrix = (tensors[key].astype(np.float32) for key in ("mean", "matrix"))
+        loaded = cls(mean, matrix, about, constant, length)
+        if metadata.get("fingerprint", loaded.fingerprint) != loaded.fingerprint:
+            raise InputError(f"{path} is damaged: its numbers are not those written; copy it again")
+        return loaded
+
+
+def _check_tensors(path: str | Path, tensors: Mapping[str, NDArray], about: object) -> None:
+    """Raise InputError for what is no projection, or one with numbers that no fit gives."""
+    for name in ("mean", "matrix"):
+        if name not in tensors:
+            raise InputError(f"{path} is no projection file: it has no {name!r}")
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    rows = tensors["matrix"].shape[0] if tensors["matrix"].ndim == 2 else -1
+    fits = tensors["matrix"].size and tensors["mean"].shape == (rows,)
+    if not fits or shapes.get("constant", (2,)) != (2,) or not isinstance(about, dict):
+        raise InputError(
+            f"{path} is no projection file: its arrays have shapes {shapes}, "
+            "expected mean (D,), matrix (D, d) and constant (2,)"
+        )
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind != "f" or not np.isfinite(tensor.astype(np.float32)).all():
+            raise InputError(
+                f"{path} is damaged: {name} holds NaN or infinity; "
+                "copy it again or fit it again with `dift-geo calibrate`"
+            )
+    constant, length = (float(x) for x in tensors.get("constant", (0.0, 1.0)))
+    if constant < 0 or length <= 0:
+        raise InputError(
+            f"{path} is damaged: its constant is {constant:g} of length {length:g}, "
+            "expected positive numbers; copy it again"
+        )
 
 
 class PairStatistics:

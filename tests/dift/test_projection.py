@@ -173,3 +173,59 @@ def test_round_trip_with_a_constant(tmp_path: Path) -> None:
         == fitted.fingerprint
         != Projection.fit(*descriptor_pairs(), dim=8, constant=1.0).fingerprint
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean": np.full(6, np.nan, np.float32)}, "damaged: mean holds NaN or infinity"),
+        ({"matrix": np.full((6, 3), np.inf, np.float16)}, "damaged: matrix holds NaN"),
+        ({"mean": np.zeros(6, np.int64)}, "damaged: mean holds"),
+        ({"mean": np.zeros(5, np.float32)}, "expected mean"),
+        ({"mean": np.zeros((6, 1), np.float32)}, "expected mean"),
+        ({"matrix": np.zeros(6, np.float16)}, "expected mean"),
+        ({"matrix": np.zeros((6, 0), np.float16)}, "expected mean"),
+        ({"constant": np.zeros(3, np.float32)}, "constant"),
+        ({"constant": np.array([np.nan, 1], np.float32)}, "damaged: constant holds NaN"),
+        ({"constant": np.array([-1, 1], np.float32)}, "damaged: its constant is -1"),
+        ({"constant": np.array([1, 0], np.float32)}, "of length 0"),
+    ],
+)
+def test_a_damaged_projection_is_refused(tmp_path, change, message) -> None:
+    from safetensors.numpy import save_file
+
+    whole = {"mean": np.ones(6, np.float32), "matrix": np.ones((6, 3), np.float16)}
+    save_file(whole | change, tmp_path / "p.safetensors")
+    with pytest.raises(ValueError, match=message) as caught:
+        Projection.load(tmp_path / "p.safetensors")
+    assert "p.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize("about", ["{", "[1]", "[" * 100_000])
+def test_a_projection_about_nothing_is_refused(tmp_path, about) -> None:
+    from safetensors.numpy import save_file
+
+    whole = {"mean": np.ones(6, np.float32), "matrix": np.ones((6, 3), np.float16)}
+    save_file(whole, tmp_path / "p.safetensors", metadata={"about": about})
+    with pytest.raises(ValueError, match="is no projection file"):
+        Projection.load(tmp_path / "p.safetensors")
+
+
+def test_a_projection_is_written_whole_or_not_at_all(tmp_path) -> None:
+    fitted = Projection(np.ones(6, np.float32), np.ones((6, 3), np.float32), {})
+    fitted.save(tmp_path / "p.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.safetensors"]
+    with pytest.raises(OSError, match="cannot be written"):
+        fitted.save(tmp_path / "nowhere" / "p.safetensors")
+
+
+def test_a_flipped_bit_is_noticed(tmp_path) -> None:
+    fitted = Projection(np.ones(6, np.float32), np.ones((6, 3), np.float32), {}, 1.5, 2.0)
+    fitted.save(tmp_path / "p.safetensors")
+    data = (tmp_path / "p.safetensors").read_bytes()
+    for place in range(1, 6 * 4 + 6 * 3 * 2 + 8):
+        flipped = bytearray(data)
+        flipped[-place] ^= 4
+        (tmp_path / "p.safetensors").write_bytes(flipped)
+        with pytest.raises(ValueError, match="damaged"):
+            Projection.load(tmp_path / "p.safetensors")
