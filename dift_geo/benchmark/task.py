@@ -79,6 +79,8 @@ class Layout:
     by_group: whether the results hold every number of every group too.
     curves: pictures of curves.
     bars: number -> what its axis is called, drawn per group into one picture.
+    quoted: published numbers of others, shown beside the rows: name -> number -> value.
+    quoted_from: where those were read.
     """
 
     title: str
@@ -92,6 +94,8 @@ class Layout:
     by_group: bool = True
     curves: tuple[Curves, ...] = ()
     bars: Mapping[str, str] = field(default_factory=dict)
+    quoted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    quoted_from: str = ""
 
     def __post_init__(self) -> None:
         if self.bars and not self.by_group:

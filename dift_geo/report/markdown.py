@@ -75,7 +75,27 @@ def _group_table(results: Data, group: str) -> list[str]:
         numbers, intervals = own[group], own["intervals"][group]
         cells = [_cell(_unit(results, n), numbers[n], intervals[n]) for n in names]
         lines.append(_line(method, cells))
+    if group == "all":
+        lines += _quoted(results, names)
     return [*lines, ""]
+
+
+def _quoted(results: Data, names: Sequence[str]) -> list[str]:
+    """Rows of published numbers, marked as such, and where they were read. Runs of older versions
+    have none.
+    """
+    layout = results["layout"]
+    quoted = layout.get("quoted", {})
+    lines = []
+    for who, numbers in quoted.items():
+        cells = [
+            _cell(_unit(results, name), numbers[name], None) if name in numbers else ""
+            for name in names
+        ]
+        lines.append(_line(f"*quoted:* {who}", cells))
+    if quoted:
+        lines += ["", f"Quoted rows were not run here; read from {layout['quoted_from']}."]
+    return lines
 
 
 def _difference_table(results: Data) -> list[str]:

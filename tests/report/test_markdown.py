@@ -104,3 +104,18 @@ def test_items_that_are_resampled_one_by_one_are_counted_once():
     lines = as_markdown(own).splitlines()
     assert lines[4].startswith("3 pairs in `/data`; by hand.")
     assert "## all (3 pairs)" in lines
+
+
+def test_published_numbers_stand_under_the_rows_marked_as_quoted():
+    quoted = {"SuperPoint": {"acc@3": 0.6}, "Other": {"matches": 12.0, "unknown": 1.0}}
+    layout = {**results()["layout"], "quoted": quoted, "quoted_from": "notes"}
+    groups = {"all": ["a", "b"], "a": ["a"]}
+    one = {"acc@3": 0.5, "matches": 1.0, "error": 1.0, "pairs": 1.0}
+    methods = results()["methods"]
+    for own in methods.values():
+        own["a"] = one
+        own["intervals"]["a"] = dict.fromkeys(one)
+    text = as_markdown(results(layout=layout, groups=groups, methods=methods))
+    assert "| *quoted:* SuperPoint | 60.0 |  |  |\n| *quoted:* Other |  | 12 |  |\n" in text
+    assert text.count("Quoted rows were not run here; read from notes.") == 1
+    assert "quoted" not in as_markdown(results())
