@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from types import MappingProxyType
 
 from dift_geo import __version__
 from dift_geo.colmap.cameras import CameraMode, Intrinsics, check_camera_models
-from dift_geo.colmap.database import (
-    build_database,
-    import_features,
-    import_matches,
-    quiet,
-    verify_database,
-)
+from dift_geo.colmap.filling import Stores, fill_database
 from dift_geo.colmap.mapping import MapperName, Reconstruction, map_database, model_summary
+from dift_geo.colmap.workspace import Workspace
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import InputError, NoModelError
 from dift_geo.extractor import Extractor
 from dift_geo.images import list_images
 from dift_geo.matching.options import MatchOptions
 from dift_geo.options import check_ranges, option
-from dift_geo.pairs.choose import choose_pairs, stored_pairs
+from dift_geo.pairs.choose import PAIRS_BY_WORD, choose_pairs, stored_pairs
 from dift_geo.pairs.lists import write_pairs
-from dift_geo.recipe import write_json
 from dift_geo.store.features import FeatureStore
-from dift_geo.store.matches import MatchStore
 from dift_geo.types import Pair
 
 __all__ = ["SfmOptions", "reconstruct", "reconstruct_from_files", "reconstruct_from_stores"]
@@ -72,6 +61,10 @@ class SfmOptions:
         """The pairs of the named images that are to be matched."""
         return choose_pairs(names, self.pairs or "exhaustive", self.overlap)
 
+    def given_files(self) -> list[str]:
+        """Files that the user handed over: a list of pairs."""
+        return [] if self.pairs in (None, *PAIRS_BY_WORD) else [str(self.pairs)]
+
     def check_models(self) -> None:
         """Raise InputError for a camera model that COLMAP does not have."""
         known = (model for model, _ in (self.intrinsics or {}).values())
@@ -102,34 +95,31 @@ def reconstruct(
     masks: a folder with masks of the photos, as `extract_images` takes it.
     device: where descriptors are compared.
 
-    Raises InputError when fewer than two images can be read or options do not fit them, and
-    NoModelError when COLMAP finds no model.
+    Raises InputError when fewer than two images can be read, options do not fit them or `out` holds
+    results of another program, and NoModelError when COLMAP finds no model; a model that is there
+    already stays until a new one stands.
     """
     out = Path(out)
+    space = Workspace(out, images, options.given_files())
     names = list_images(images)
     _need_two(names, f"{images} holds {len(names)} image(s)")
     options.check_models()
     options.choose_pairs(names)  # a file of pairs that does not fit is refused before any work
     features, matches = out / "features.h5", out / "matches.h5"
-    summary = _fresh_summary(out)
-    watch = _Watch()
-    skipped = extract_images(images, names, extractor, features, strict=strict, masks=masks)
-    watch.lap("extract")
-    readable = [name for name in names if name not in set(skipped)]
-    _need_two(readable, f"{len(readable)} of {len(names)} images in {images} can be read")
-    pairs = options.choose_pairs(readable)
-    _need_pairs(pairs, options.pairs or "exhaustive", f"the {len(readable)} readable images")
-    write_pairs(out / "pairs.txt", pairs)
-    match_pairs(features, pairs, matches, match, device=device)
-    watch.lap("match")
-    result = reconstruct_from_stores(images, features, matches, pairs, out, options)
-    recipe = {"extractor": extractor.recipe(), "match": match.recipe(), **options.recipe()}
-    about = {
-        "images": len(readable),
-        "skipped": skipped,
-        "seconds": watch.seconds | result.summary["seconds"],
-    }
-    return _finished(result, summary, about, recipe)
+    with space.claimed():
+        watch = _Watch()
+        skipped = extract_images(images, names, extractor, features, strict=strict, masks=masks)
+        watch.lap("extract")
+        readable = [name for name in names if name not in set(skipped)]
+        _need_two(readable, f"{len(readable)} of {len(names)} images in {images} can be read")
+        pairs = options.choose_pairs(readable)
+        _need_pairs(pairs, options.pairs or "exhaustive", f"the {len(readable)} readable images")
+        match_pairs(features, pairs, matches, match, device=device)
+        watch.lap("match")
+        recipe = {"extractor": extractor.recipe(), "match": match.recipe(), **options.recipe()}
+        about = {"images": len(readable), "skipped": skipped, "recipe": recipe}
+        stores = Stores(features, matches, pairs)
+        return _publish(space, images, stores, options, about, watch.seconds)
 
 
 def reconstruct_from_files(
@@ -156,6 +146,8 @@ def reconstruct_from_files(
     NoModelError when COLMAP finds no model.
     """
     out = Path(out)
+    given = [features, *([] if matches is None else [matches]), *options.given_files()]
+    space = Workspace(out, images, given)
     options.check_models()
     with FeatureStore(features) as store:
         names = list(store)
@@ -164,16 +156,15 @@ def reconstruct_from_files(
     else:
         pairs = options.choose_pairs(names)
     _need_pairs(pairs, matches or features, f"{len(names)} images")
-    summary = _fresh_summary(out)
-    write_pairs(out / "pairs.txt", pairs)
     recipe: dict[str, object] = {"features": str(features)}
-    if matches is None:
-        matches = out / "matches.h5"
-        recipe["match"] = match.recipe()
-        match_pairs(features, pairs, matches, match, device=device)
-    recipe |= {"matches": str(matches), **options.recipe()}
-    result = reconstruct_from_stores(images, features, matches, pairs, out, options)
-    return _finished(result, summary, {"skipped": []}, recipe)
+    with space.claimed():
+        if matches is None:
+            matches = out / "matches.h5"
+            recipe["match"] = match.recipe()
+            match_pairs(features, pairs, matches, match, device=device)
+        recipe |= {"matches": str(matches), **options.recipe()}
+        stores = Stores(Path(features), Path(matches), pairs)
+        return _publish(space, images, stores, options, {"skipped": [], "recipe": recipe})
 
 
 def reconstruct_from_stores(
@@ -186,39 +177,67 @@ def reconstruct_from_stores(
     *,
     verify: bool = True,
 ) -> Reconstruction:
-    """Stores -> `OUT/database.db` -> the best model in `OUT/sparse/`.
+    """Stores -> `OUT/database.db`, the best model in `OUT/sparse/` and `OUT/summary.json`.
 
     pairs: names of the images; the pairs that `options` would choose play no part.
     verify: off, matches are taken as verified.
 
-    Raises NoModelError instead of leaving an empty model.
+    Raises InputError when `out` holds results of another program, and NoModelError when COLMAP
+    finds no model; what was there stays.
     """
-    out = Path(out)
+    space = Workspace(out, images, [features_path, matches_path, Path(out) / "pairs.txt"])
     options.check_models()
-    out.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(out / "sparse", ignore_errors=True)  # an old model must not pass for a new one
-    watch = _Watch()
-    found = _fill_database(
-        out / "database.db", images, features_path, matches_path, pairs, options, verify
-    )
-    watch.lap("verify")
-    models = map_database(
-        out / "database.db", images, out / "models", mapper=options.mapper, seed=options.seed
-    )
-    watch.lap("map")
-    shutil.rmtree(out / "models", ignore_errors=True)
-    if not models:
-        raise NoModelError(
-            f"COLMAP found no model: {found['images']} images, "
-            f"{found['matches_mean']} matches per pair, "
-            f"{found['verified_pairs']} of {len(pairs)} pairs verified; expected overlapping "
-            "photos taken from different places. "
-            "More keypoints (--max-keypoints) or a larger --size may help"
+    stores = Stores(Path(features_path), Path(matches_path), pairs)
+    with space.claimed():
+        return _publish(space, images, stores, options, {}, verify=verify)
+
+
+def _publish(
+    space: Workspace,
+    images: str | Path,
+    stores: Stores,
+    options: SfmOptions,
+    about: Mapping[str, object],
+    seconds: Mapping[str, float] = MappingProxyType({}),
+    *,
+    verify: bool = True,
+) -> Reconstruction:
+    """Make the model aside; when it stands, it takes the place of the old results.
+
+    about: what else `summary.json` says.
+    seconds: that the stages before this one took.
+    """
+    with space.scratch() as scratch:
+        watch = _Watch()
+        write_pairs(scratch / "pairs.txt", stores.pairs)
+        database, models = scratch / "database.db", scratch / "models"
+        found = fill_database(
+            database,
+            images,
+            stores,
+            camera_mode=options.camera_mode,
+            camera_model=options.camera_model,
+            intrinsics=options.intrinsics,
+            seed=options.seed,
+            verify=verify,
         )
-    (out / "sparse").mkdir()
-    models[0].write(str(out / "sparse"))
-    summary = found | {"seconds": watch.seconds} | model_summary(models)
-    return Reconstruction(models[0], out / "sparse", summary)
+        watch.lap("verify")
+        made = map_database(database, images, models, mapper=options.mapper, seed=options.seed)
+        watch.lap("map")
+        if not made:
+            raise NoModelError(
+                f"COLMAP found no model: {found['images']} images, "
+                f"{found['matches_mean']} matches per pair, "
+                f"{found['verified_pairs']} of {len(stores.pairs)} pairs verified; expected "
+                "overlapping photos taken from different places. "
+                "More keypoints (--max-keypoints) or a larger --size may help"
+            )
+        (scratch / "sparse").mkdir()
+        made[0].write(str(scratch / "sparse"))
+        times = {"seconds": {**seconds, **watch.seconds}}
+        summary = found | times | model_summary(made) | {**about, "dift_geo": __version__}
+        space.publish(scratch, summary)
+    return Reconstruction(made[0], space.out / "sparse", summary)
 
 
 def _need_two(names: Sequence[str], found: str) -> None:
@@ -229,60 +248,6 @@ def _need_two(names: Sequence[str], found: str) -> None:
 def _need_pairs(pairs: Sequence[Pair], source: str | Path, images: str) -> None:
     if not pairs:
         raise InputError(f"{source} gives no pair of {images}, expected at least one")
-
-
-def _fresh_summary(out: Path) -> Path:
-    """Make the folder; the path of its summary, which speaks of finished runs only."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "summary.json"
-    path.unlink(missing_ok=True)
-    return path
-
-
-def _fill_database(
-    path: Path,
-    images: str | Path,
-    features_path: str | Path,
-    matches_path: str | Path,
-    pairs: Sequence[Pair],
-    options: SfmOptions,
-    verify: bool,
-) -> dict[str, Any]:
-    """A database of cameras, features and verified matches; what the summary says of them."""
-    names = sorted(set(chain.from_iterable(pairs)))
-    with quiet():
-        ids = build_database(
-            path,
-            images,
-            names,
-            camera_mode=options.camera_mode,
-            camera_model=options.camera_model,
-            intrinsics=options.intrinsics,
-        )
-    with FeatureStore(features_path) as features, MatchStore(matches_path) as matches:
-        import_features(path, ids, features)
-        counts = import_matches(path, ids, pairs, matches, verified=not verify)
-    inliers = verify_database(path, pairs, seed=options.seed) if verify else counts
-    return {
-        "images": len(names),
-        "pairs": len(pairs),
-        "matches_mean": _mean(counts),
-        "inliers_mean": _mean(inliers),
-        "verified_pairs": int(np.count_nonzero(inliers)),
-    }
-
-
-def _mean(counts: Sequence[int]) -> float:
-    return round(float(np.mean(counts)), 1) if counts else 0.0
-
-
-def _finished(
-    result: Reconstruction, path: Path, about: Mapping[str, object], recipe: Mapping[str, object]
-) -> Reconstruction:
-    """The result with all that `summary.json` says, which is written to `path`."""
-    summary = result.summary | {**about, "recipe": recipe, "dift_geo": __version__}
-    write_json(path, summary)
-    return Reconstruction(result.model, result.folder, summary)
 
 
 class _Watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
@@ -152,12 +153,82 @@ def without_matches(path, pairs):
     return path
 
 
+def contents(folder):
+    """Bytes by path, of every file that a user sees."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in files
+        if not path.name.startswith(".")
+    }
+
+
 def test_no_model_is_an_error_and_leaves_none(scene, tmp_path):
-    (tmp_path / "sparse").mkdir()  # of an earlier run
     matches = without_matches(tmp_path / "none.h5", scene.pairs)
+    arguments = scene.images, scene.features, matches, scene.pairs, tmp_path / "out"
     with pytest.raises(NoModelError, match=r"0.0 matches per pair, 0 of 10 pairs verified"):
-        reconstruct_from_stores(scene.images, scene.features, matches, scene.pairs, tmp_path)
-    assert not (tmp_path / "sparse").exists()
+        reconstruct_from_stores(*arguments)
+    assert contents(tmp_path / "out") == {}
+
+
+def test_the_old_model_stays_until_a_new_one_stands(scene, tmp_path):
+    out = tmp_path / "out"
+    options = SfmOptions(camera_mode="single", intrinsics=KNOWN)
+    reconstruct_from_stores(*stored(scene), out, options)
+    before = contents(out)
+    assert {"database.db", "summary.json", "sparse/images.bin", "pairs.txt"} <= set(before)
+    none = without_matches(tmp_path / "none.h5", scene.pairs)
+    with pytest.raises(NoModelError):
+        reconstruct_from_files(scene.images, out, scene.features, none, options)
+    for wrong in (SfmOptions(camera_model="PINHOL"), SfmOptions(intrinsics={"*": ("RADIO", [])})):
+        with pytest.raises(ValueError, match="camera_model is"):
+            reconstruct_from_files(scene.images, out, scene.features, scene.matches, wrong)
+    lacking = without_matches(tmp_path / "lacking.h5", scene.pairs[1:])
+    with pytest.raises(KeyError):
+        reconstruct_from_stores(scene.images, scene.features, lacking, scene.pairs, out, options)
+    assert contents(out) == before
+    two = reconstruct_from_stores(*stored(scene)[:3], scene.pairs[:1], out, options)
+    assert two.summary["images"] == 2
+    assert contents(out).keys() == before.keys()
+    assert json.loads((out / "summary.json").read_text())["pairs"] == 1
+
+
+@pytest.mark.parametrize("entry", ["photos", "files", "stores"])
+@pytest.mark.parametrize("name", ["database.db", "sparse/0/cameras.bin", "summary.json"])
+def test_a_project_of_colmap_is_left_as_it_is(scene, tmp_path, entry, name):
+    project = tmp_path / "project"
+    shutil.copytree(scene.images, project / "images")
+    for path in (name, "models/0/cameras.bin", "notes.txt"):
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_text("theirs")
+    before = contents(project)
+    strange = name.partition("/")[0]
+    run = {
+        "photos": lambda: reconstruct(project / "images", project, Unused()),
+        "files": lambda: reconstruct_from_files(project / "images", project, *stored(scene)[1:3]),
+        "stores": lambda: reconstruct_from_stores(project / "images", *stored(scene)[1:], project),
+    }[entry]
+    with pytest.raises(ValueError, match=rf"holds {strange} that dift-geo did not make"):
+        run()
+    assert contents(project) == before
+    assert not list(project.glob(".*"))
+
+
+def test_what_lies_beside_the_results_stays(scene, tmp_path):
+    out = tmp_path / "out"
+    for path in ("models/0/cameras.bin", "notes.txt", "sparse.txt"):
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_text("theirs")
+    write_pairs(out / "pairs.txt", scene.pairs)
+    options = SfmOptions(camera_mode="single", pairs=str(out / "pairs.txt"))
+    for _ in range(2):
+        before = contents(out)
+        reconstruct_from_files(scene.images, out, scene.features, scene.matches, options)
+        after = contents(out)
+        ours = {path for path in after if path.startswith(("database.db", "sparse/", "summary"))}
+        assert {path: after[path] for path in after.keys() - ours} == {
+            path: before[path] for path in before.keys() - ours
+        }
 
 
 def test_the_keywords_of_0_1_are_the_options(tmp_path):

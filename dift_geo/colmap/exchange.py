@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +16,13 @@ from numpy.typing import NDArray
 from dift_geo.colmap.cameras import CameraMode
 from dift_geo.colmap.database import build_database, image_ids, import_features, import_matches
 from dift_geo.detectors.colmap import ColmapKeypoints, open_database
+from dift_geo.detectors.colmap_database import ColmapDatabase, read_database
 from dift_geo.errors import InputError
 from dift_geo.frames import from_colmap, to_colmap
+from dift_geo.store.check import check_pair
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 from dift_geo.types import Features, FeatureSource, Matches, MatchSource, Pair
-
-if TYPE_CHECKING:
-    import pycolmap
 
 __all__ = ["export_database", "export_text", "import_database"]
 
@@ -47,52 +45,55 @@ def import_database(
     features: gets the features.
     matches: gets the matches, if given.
 
-    Raises MissingFileError when there is no database.
+    The database is not changed, whatever its version. Raises MissingFileError when there is none,
+    and InputError or StoreError when it cannot be read or contradicts itself.
     """
     detector = ColmapKeypoints(Path(database))
     recipe = {"colmap": detector.recipe()}
-    with open_database(database) as source, FeatureStore(features, recipe) as store:
-        names = {
-            image.image_id: image.name
-            for image in source.read_all_images()
-            if source.exists_keypoints(image.image_id)
-        }
+    with read_database(database) as source, FeatureStore(features, recipe) as store:
         counts = {}
-        for image_id, name in names.items():
+        for name, image_id in source.image_ids().items():
+            if source.keypoints(image_id) is None:
+                continue
             keypoints = detector.keypoints_of(name)
-            counts[image_id] = len(keypoints)
+            counts[image_id] = name, len(keypoints)
             store[name] = Features(keypoints, _unit_rows(source, image_id, len(keypoints)))
         store.merge()
         pairs = 0
         if matches is not None:
             with MatchStore(matches, recipe | {"matcher": "colmap"}) as matched:
-                pairs = _import_matches(source, matched, names, counts)
+                pairs = _import_matches(source, matched, counts)
                 matched.merge()
-    return len(names), pairs
+    return len(counts), pairs
 
 
 def _import_matches(
-    source: pycolmap.Database,
-    store: MatchStore,
-    names: Mapping[int, str],
-    counts: Mapping[int, int],
+    source: ColmapDatabase, store: MatchStore, counts: Mapping[int, tuple[str, int]]
 ) -> int:
-    """names, counts: of keypoints, by image id."""
-    import pycolmap
-
-    found = list(zip(*source.read_all_matches()))
-    for pair_id, rows in found:
-        id0, id1 = pycolmap.pair_id_to_image_pair(pair_id)
+    """counts: names and numbers of keypoints, by image id."""
+    found = source.pairs()
+    for ids in found:
+        if not counts.keys() >= {*ids}:
+            raise InputError(
+                f"{source.path} has matches of images {ids[0]} and {ids[1]}, of which one has no "
+                "keypoints; match it again with COLMAP"
+            )
+        (name0, count0), (name1, count1) = counts[ids[0]], counts[ids[1]]
+        rows = source.matches(*ids)
         matches = Matches(rows.astype(np.int64), np.ones(len(rows), np.float32))
-        store.put((names[id0], names[id1]), matches, counts[id0])
+        try:
+            check_pair(matches, count0, count1, (name0, name1))
+        except InputError as error:
+            raise InputError(f"{source.path}: {error}") from error
+        store.put((name0, name1), matches, count0)
     return len(found)
 
 
-def _unit_rows(source: pycolmap.Database, image_id: int, count: int) -> NDArray[np.float32]:
-    stored = source.read_descriptors(image_id) if source.exists_descriptors(image_id) else None
-    if stored is None or len(stored.data) != count:
+def _unit_rows(source: ColmapDatabase, image_id: int, count: int) -> NDArray[np.float32]:
+    stored = source.descriptors(image_id)
+    if stored is None or len(stored) != count:
         return np.zeros((count, 0), np.float32)
-    rows = stored.data.astype(np.float32)
+    rows = stored.astype(np.float32)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 

@@ -1,13 +1,13 @@
 """The keypoints of a COLMAP database as a detector, so that DIFT describes what a project already
 has.
 
-Knows pycolmap's database; neither descriptors nor matches.
+Reads it and leaves it as it is; knows neither descriptors nor matches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.detectors.colmap_database import connect, read_database
 from dift_geo.detectors.contract import Detector
-from dift_geo.errors import InputError, MissingFileError, MissingNameError
+from dift_geo.errors import InputError, MissingNameError
 from dift_geo.frames import from_colmap
 from dift_geo.types import Keypoints
 
@@ -44,15 +45,16 @@ class ColmapKeypoints(Detector):
     _ids: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        with open_database(self.database) as database:
-            self._ids.update({image.name: image.image_id for image in database.read_all_images()})
+        with read_database(self.database) as database:
+            self._ids.update(database.image_ids())
 
     def recipe(self) -> dict[str, object]:
         """What determines the keypoints: the numbers in the database, not its path."""
         digest = sha256()
-        with open_database(self.database) as database:
+        with read_database(self.database) as database:
             for name in sorted(self._ids):
-                digest.update(name.encode() + database.read_keypoints(self._ids[name]).tobytes())
+                rows = database.keypoints(self._ids[name])
+                digest.update(name.encode() + (b"" if rows is None else rows.tobytes()))
         return {"name": self.name, "keypoints": digest.hexdigest()[:16]}
 
     def keypoints_of(self, name: str) -> Keypoints:
@@ -64,17 +66,34 @@ class ColmapKeypoints(Detector):
             raise MissingNameError(
                 f"{name!r} is not in {self.database}; expected one of its {len(self._ids)} images"
             )
-        with open_database(self.database) as database:
-            image_id = self._ids[name]
-            camera = database.read_camera(database.read_image(image_id).camera_id)
-            return _keypoints(database.read_keypoints(image_id), (camera.width, camera.height))
+        with read_database(self.database) as database:
+            rows = database.keypoints(self._ids[name])
+            if rows is None:
+                rows = np.zeros((0, 2), np.float32)
+            return _keypoints(rows, database.size_wh(self._ids[name]))
 
     def detect(self, image: NDArray[np.uint8], name: str) -> Keypoints:
         """Keypoints of the image called `name` in the database, in the frame of the image given.
 
         The size of the original is that of its camera, so the image may be a resized copy.
+
+        Raises InputError for an image of another shape, such as one that was turned.
         """
-        return self.keypoints_of(name).resized_to((image.shape[1], image.shape[0]))
+        found = self.keypoints_of(name)
+        size_wh = image.shape[1], image.shape[0]
+        if not _is_resized(size_wh, found.size_wh):
+            w, h = found.size_wh
+            raise InputError(
+                f"{name} is {size_wh[0]} x {size_wh[1]} pixels, but {self.database} has a camera "
+                f"of {w} x {h} for it; give the photos that the database was made of"
+            )
+        return found.resized_to(size_wh)
+
+
+def _is_resized(size_wh: tuple[int, int], original_wh: tuple[int, int]) -> bool:
+    """Whether one size is a multiple of the other, to a pixel of rounding."""
+    (w, h), (w0, h0) = size_wh, original_wh
+    return abs(w - w0 * h / h0) <= max(1, w0 / h0) or abs(h - h0 * w / w0) <= max(1, h0 / w0)
 
 
 def _keypoints(rows: NDArray[np.float32], size_wh: tuple[int, int]) -> Keypoints:
@@ -95,15 +114,13 @@ def _keypoints(rows: NDArray[np.float32], size_wh: tuple[int, int]) -> Keypoints
 
 @contextmanager
 def open_database(path: str | Path) -> Iterator[pycolmap.Database]:
-    """An existing COLMAP database; pycolmap would create a missing one."""
+    """An existing COLMAP database by pycolmap, for scripts of 0.1; it may be changed by that.
+
+    pycolmap would create a missing one.
+    """
     import pycolmap
 
-    if not Path(path).is_file():
-        raise MissingFileError(
-            f"no COLMAP database at {path}; expected the file `colmap feature_extractor` writes"
-        )
-    with Path(path).open("rb") as file:
-        if file.read(15) != b"SQLite format 3":
-            raise InputError(f"{path} is no COLMAP database; expected an SQLite file")
+    with closing(connect(Path(path))):
+        pass  # it is one
     with pycolmap.Database.open(str(path)) as database:
         yield database

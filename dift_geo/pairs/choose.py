@@ -11,7 +11,9 @@ from dift_geo.pairs.lists import exhaustive_pairs, read_pairs, sequential_pairs
 from dift_geo.store.matches import MatchStore
 from dift_geo.types import Pair
 
-__all__ = ["choose_pairs", "stored_pairs"]
+__all__ = ["PAIRS_BY_WORD", "choose_pairs", "stored_pairs"]
+
+PAIRS_BY_WORD = ("exhaustive", "sequential")  # anything else is the path of a file
 
 
 def choose_pairs(names: Sequence[str], how: str = "exhaustive", overlap: int = 10) -> list[Pair]:
