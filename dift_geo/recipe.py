@@ -21,6 +21,7 @@ __all__ = [
     "differences",
     "fingerprint",
     "installed_versions",
+    "json_text",
     "package_version",
     "write_json",
     "write_whole",
@@ -80,7 +81,11 @@ def write_whole(path: str | Path, data: bytes) -> None:
         raise WriteError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+def json_text(data: Any) -> str:
+    """JSON for machines and people. NaN and infinity are refused."""
+    return json.dumps(data, indent=1, allow_nan=False)
+
+
 def write_json(path: str | Path, data: Any) -> None:
-    """Write JSON for machines and people, whole or not at all. NaN and infinity are refused."""
-    text = json.dumps(data, indent=1, allow_nan=False)
-    write_whole(path, f"{text}\n".encode())
+    """Write JSON, whole or not at all."""
+    write_whole(path, f"{json_text(data)}\n".encode())

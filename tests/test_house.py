@@ -49,7 +49,7 @@ ORDER = (
     ("dift", "colmap"),
     ("extractor", "testing"),
     ("engine", "pair", "report", "hloc_plugin"),
-    ("sfm", "benchmark"),
+    ("sfm", "benchmark", "doctor"),
     ("cli",),
     ("v01",),  # import paths of 0.1
 )
@@ -57,7 +57,13 @@ RANK = {place: rank for rank, places in enumerate(ORDER) for place in places}
 RANK["__init__"] = -1
 
 # inside a folder, what builds on all the others and what no other file may need
-TOP = {"backends": "loader", "detectors": "loader", "engine": "loops", "cli": "main"}
+TOP = {
+    "backends": "loader",
+    "detectors": "loader",
+    "engine": "loops",
+    "doctor": "examine",
+    "cli": "main",
+}
 
 OWNERS = {
     "grid_sample": {"dift/featuremap"},

@@ -13,10 +13,12 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from dift_geo import __version__
 from dift_geo.cli.calibrate import add_calibrate
 from dift_geo.cli.compare import add_compare
+from dift_geo.cli.doctor import add_doctor
 from dift_geo.cli.download import add_download
 from dift_geo.cli.evaluate import add_evaluate
 from dift_geo.cli.exchange import add_export, add_import
@@ -39,6 +41,7 @@ COMMANDS = (
     add_download,
     add_import,
     add_export,
+    add_doctor,
 )
 INTERRUPTED = 130
 
@@ -48,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dift-geo",
         description="Correspondence from diffusion models, for hloc and COLMAP pipelines.",
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=20),
     )
     parser.add_argument("--version", action="version", version=f"dift-geo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
