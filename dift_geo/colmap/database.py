@@ -1,4 +1,4 @@
-"""Features and matches -> COLMAP database -> verified pairs.
+"""Features and matches -> COLMAP database.
 
 Knows sources of features and matches, and pycolmap; no networks.
 """
@@ -6,8 +6,7 @@ Knows sources of features and matches, and pycolmap; no networks.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -15,9 +14,11 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from dift_geo.colmap.cameras import CameraMode, Intrinsics, check_camera_models
+from dift_geo.colmap.quiet import quiet
+from dift_geo.colmap.verification import verify_database
 from dift_geo.errors import InputError, NoAnswerError
 from dift_geo.frames import to_colmap
-from dift_geo.pairs.lists import write_pairs
+from dift_geo.store.check import check_pair
 from dift_geo.types import FeatureSource, MatchSource, Pair
 
 if TYPE_CHECKING:
@@ -168,97 +169,33 @@ def import_matches(
     matches: MatchSource,
     *,
     verified: bool = False,
+    counts: Mapping[str, int] | None = None,
 ) -> list[int]:
     """Write matches of every pair into the database; returns their counts.
 
     ids: image ids by name.
     verified: also declare the matches geometrically verified, with an explicit configuration:
         COLMAP 4 skips pairs whose configuration is UNDEFINED without a word.
+    counts: of keypoints by image name; None takes those that the database holds.
+
+    Raises InputError for a match of a keypoint that does not exist: COLMAP would crash.
     """
     import pycolmap
 
-    counts = []
+    sizes = []
     with pycolmap.Database.open(str(path)) as database:
+        if counts is None:
+            named = {name for pair in pairs for name in pair}
+            counts = {name: database.num_keypoints_for_image(ids[name]) for name in named}
         for name0, name1 in pairs:
-            found = matches[name0, name1].pairs.astype(np.uint32)
-            counts.append(len(found))
-            database.write_matches(ids[name0], ids[name1], found)
-            if verified and len(found):
+            found = matches[name0, name1]
+            check_pair(found, counts[name0], counts[name1], (name0, name1))
+            rows = found.pairs.astype(np.uint32)
+            sizes.append(len(rows))
+            database.write_matches(ids[name0], ids[name1], rows)
+            if verified and len(rows):
                 geometry = pycolmap.TwoViewGeometry(
-                    config=pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED, inlier_matches=found
+                    config=pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED, inlier_matches=rows
                 )
                 database.write_two_view_geometry(ids[name0], ids[name1], geometry)
-    return counts
-
-
-# verification
-
-
-def verify_database(
-    path: str | Path, pairs: Sequence[Pair], *, max_error_px: float = 4.0, seed: int = 0
-) -> list[int]:
-    """Verify pairs geometrically in place; returns inlier counts, 0 where it failed.
-
-    max_error_px: inlier threshold of COLMAP's two-view estimation.
-    seed: of its random draws.
-    """
-    import pycolmap
-
-    path = Path(path)
-    options = pycolmap.TwoViewGeometryOptions()
-    options.ransac.max_error, options.ransac.random_seed = max_error_px, seed
-    file = path.with_name(f"{path.name}.pairs")
-    try:
-        with _numbered_images(path) as ids, quiet():
-            numbered = [(ids[a], ids[b]) for a, b in pairs]
-            write_pairs(file, [(str(a), str(b)) for a, b in numbered])
-            pycolmap.verify_matches(str(path), str(file), options)
-    finally:
-        file.unlink(missing_ok=True)
-    with pycolmap.Database.open(str(path)) as database:
-        return [_inlier_count(database, a, b) for a, b in numbered]
-
-
-def _inlier_count(database: pycolmap.Database, id0: int, id1: int) -> int:
-    if not database.exists_two_view_geometry(id0, id1):
-        return 0
-    return len(database.read_two_view_geometry(id0, id1).inlier_matches)
-
-
-@contextmanager
-def _numbered_images(path: Path) -> Iterator[dict[str, int]]:
-    """Image ids by name, while the images are named by their ids.
-
-    COLMAP's files of pairs cannot hold names with spaces.
-    """
-    import pycolmap
-
-    with pycolmap.Database.open(str(path)) as database:
-        ids = image_ids(database)
-    _rename_images(path, {image_id: str(image_id) for image_id in ids.values()})
-    try:
-        yield ids
-    finally:
-        _rename_images(path, {image_id: name for name, image_id in ids.items()})
-
-
-def _rename_images(path: Path, names: Mapping[int, str]) -> None:
-    import pycolmap
-
-    with pycolmap.Database.open(str(path)) as database:
-        for image in database.read_all_images():
-            image.name = names[image.image_id]
-            database.update_image(image)
-
-
-@contextmanager
-def quiet(least: pycolmap.logging.Level | None = None) -> Iterator[None]:
-    """COLMAP's own log lines from ERROR (or `least`) up only, for the time of a call."""
-    import pycolmap
-
-    level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = (pycolmap.logging.Level.ERROR if least is None else least).value
-    try:
-        yield
-    finally:
-        pycolmap.logging.minloglevel = level
+    return sizes

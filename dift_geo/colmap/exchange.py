@@ -6,16 +6,20 @@ matches go out (`export_database`, `export_text`). Runs neither extraction nor m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.colmap.cameras import CameraMode
-from dift_geo.colmap.database import build_database, image_ids, import_features, import_matches
-from dift_geo.detectors.colmap import ColmapKeypoints, open_database
+from dift_geo.colmap.database import build_database, import_features, import_matches
+from dift_geo.colmap.records import COMPANIONS
+from dift_geo.colmap.transaction import one_transaction, replace_pairs
+from dift_geo.detectors.colmap import ColmapKeypoints
 from dift_geo.detectors.colmap_database import ColmapDatabase, read_database
 from dift_geo.errors import InputError
 from dift_geo.frames import from_colmap, to_colmap
@@ -114,7 +118,7 @@ def export_database(
     """Stores -> a COLMAP database: a new one, or matches into one that has the same keypoints.
 
     path: the database. One that exists keeps its cameras, keypoints and other pairs; pairs named
-        here are replaced.
+        here are replaced, all at once.
     images: folder of the photos; not looked at where the database exists.
     features: store of the features that the matches are of.
     pairs: names of the images.
@@ -123,18 +127,32 @@ def export_database(
     camera_model: one of COLMAP's, in a new database.
     verified: write the matches as geometrically verified, too.
 
-    Raises InputError when the keypoints of the database are not those of the features.
+    Raises InputError when the keypoints of the database are not those of the features, or matches
+    do not fit them; StoreError while another program writes the database. It is then as it was.
     """
+    import pycolmap
+
+    path = Path(path)
     with FeatureStore(features) as found, MatchStore(matches) as matched:
-        if Path(path).is_file():
-            ids = _ids_with_same_keypoints(path, found, pairs)
-            _forget_pairs(path, [(ids[a], ids[b]) for a, b in pairs])
-        else:
-            ids = build_database(
-                path, images, _named(pairs), camera_mode=camera_mode, camera_model=camera_model
-            )
-            import_features(path, ids, found)
-        import_matches(path, ids, pairs, matched, verified=verified)
+        if not path.exists():
+            with _published(path) as new:
+                ids = build_database(
+                    new, images, _named(pairs), camera_mode=camera_mode, camera_model=camera_model
+                )
+                import_features(new, ids, found)
+                import_matches(new, ids, pairs, matched, verified=verified)
+            return
+        with read_database(path) as database:
+            ids = _ids_with_same_keypoints(database, found, pairs)
+        with TemporaryDirectory() as folder:
+            made = Path(folder) / "matches.db"
+            with pycolmap.Database.open(made):
+                pass  # created
+            counts = {name: found.count(name) for name in _named(pairs)}
+            import_matches(made, ids, pairs, matched, verified=verified, counts=counts)
+            with one_transaction(path) as sql:
+                _ids_with_same_keypoints(ColmapDatabase(path, sql), found, pairs)
+                replace_pairs(sql, [(ids[a], ids[b]) for a, b in pairs], made)
 
 
 def _named(pairs: Sequence[Pair]) -> list[str]:
@@ -142,34 +160,43 @@ def _named(pairs: Sequence[Pair]) -> list[str]:
     return sorted(set(chain.from_iterable(pairs)))
 
 
+@contextmanager
+def _published(path: Path) -> Iterator[Path]:
+    """The path of a new file that takes the name `path` at the end of the `with` block."""
+    for end in COMPANIONS:
+        left = path.with_name(f"{path.name}{end}")
+        if left.exists():
+            raise InputError(
+                f"{left} is left of another database; remove it or choose another name"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".dift-geo-", dir=path.parent) as folder:
+        yield Path(folder) / path.name
+        if path.exists():
+            raise InputError(f"{path} was made by another program meanwhile; run again")
+        (Path(folder) / path.name).rename(path)
+
+
 def _ids_with_same_keypoints(
-    path: str | Path, features: FeatureSource, pairs: Sequence[Pair]
+    database: ColmapDatabase, features: FeatureSource, pairs: Sequence[Pair]
 ) -> dict[str, int]:
     """Image ids of a database whose keypoints are row by row those of the features."""
-    with open_database(path) as database:
-        ids = image_ids(database)
-        for name in _named(pairs):
-            if name not in ids:
-                raise InputError(
-                    f"{name!r} is not in {path}; choose a new file to have the images added"
-                )
-            ours = features[name].keypoints.xy
-            theirs = from_colmap(database.read_keypoints(ids[name])[:, :2])
-            if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=SAME_PX):
-                raise InputError(
-                    f"{path} has {len(theirs)} other keypoints for {name!r} than the {len(ours)} "
-                    f"features; extract with --detector colmap:{path}, or choose a new file"
-                )
+    ids = database.image_ids()
+    for name in _named(pairs):
+        if name not in ids:
+            raise InputError(
+                f"{name!r} is not in {database.path}; choose a new file to have the images added"
+            )
+        ours = features[name].keypoints.xy
+        rows = database.keypoints(ids[name])
+        theirs = np.zeros((0, 2)) if rows is None else from_colmap(rows[:, :2])
+        if ours.shape != theirs.shape or not np.allclose(ours, theirs, rtol=0, atol=SAME_PX):
+            raise InputError(
+                f"{database.path} has {len(theirs)} other keypoints for {name!r} than the "
+                f"{len(ours)} features; extract with --detector colmap:{database.path}, or choose "
+                "a new file"
+            )
     return ids
-
-
-def _forget_pairs(path: str | Path, pairs: Sequence[tuple[int, int]]) -> None:
-    with open_database(path) as database:
-        for id0, id1 in pairs:
-            if database.exists_matches(id0, id1):
-                database.delete_matches(id0, id1)
-            if database.exists_two_view_geometry(id0, id1):
-                database.delete_two_view_geometry(id0, id1)
 
 
 # out, to text

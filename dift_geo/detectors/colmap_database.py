@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from dift_geo.errors import InputError, MissingFileError, StoreError
 
-__all__ = ["ColmapDatabase", "connect", "image_ids_of_pair", "read_database", "sqlite_errors"]
+__all__ = [
+    "ColmapDatabase",
+    "connect",
+    "image_ids_of_pair",
+    "pair_id_of",
+    "read_database",
+    "sqlite_errors",
+]
 
 # the columns that are read; what has them is a COLMAP database of some version
 COLUMNS = {
@@ -34,6 +41,11 @@ LOCKED = ("locked", "busy")
 def image_ids_of_pair(pair_id: int) -> tuple[int, int]:
     """The two images of a pair as COLMAP numbers it."""
     return divmod(pair_id, MAX_IMAGES)
+
+
+def pair_id_of(id0: int, id1: int) -> int:
+    """COLMAP's number of a pair of images, in either order."""
+    return MAX_IMAGES * min(id0, id1) + max(id0, id1)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -141,8 +153,15 @@ class ColmapDatabase:
 
     def matches(self, id0: int, id1: int) -> NDArray[np.uint32]:
         """(M, 2) rows of keypoints of two images, which are named as `pairs` does."""
-        found = self._matrix("matches", "pair_id", id0 * MAX_IMAGES + id1, np.uint32)
+        found = self._matrix("matches", "pair_id", pair_id_of(id0, id1), np.uint32)
         return np.zeros((0, 2), np.uint32) if found is None else found
+
+    def inlier_counts(self) -> dict[int, int]:
+        """How many matches of the verified pairs are right, by COLMAP's numbers of pairs."""
+        if not self._rows("PRAGMA table_info(two_view_geometries)"):  # of a very old COLMAP
+            return {}
+        rows = self._rows("SELECT pair_id, rows FROM two_view_geometries")
+        return {int(pair_id): int(count) for pair_id, count in rows}
 
     def _descriptor_type(self, image_id: int) -> int:
         columns = {row[1] for row in self._rows("PRAGMA table_info(descriptors)")}

@@ -21,6 +21,7 @@ from dift_geo.errors import InputError
 from dift_geo.images import write_image
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
+from dift_geo.types import Matches
 
 
 @pytest.fixture(scope="module")
@@ -93,20 +94,6 @@ def test_known_intrinsics_reach_the_database(scene, tmp_path):
     assert json.dumps(cameras)
 
 
-def test_images_have_their_names_back_after_verification(scene, tmp_path):
-    """COLMAP's files of pairs cannot hold the spaces of these names."""
-    path = tmp_path / "d.db"
-    ids = build_database(path, scene.images, sorted(scene.poses))
-    with pytest.raises(KeyError, match="nowhere"):
-        verify_database(path, [("view 0.png", "nowhere")])
-    with pycolmap.Database.open(str(path)) as database:
-        found = {image.name: image.image_id for image in database.read_all_images()}
-    assert found == ids
-    assert list(tmp_path.iterdir()) == [path]
-    # pairs without features have no inliers
-    assert verify_database(path, scene.pairs[:2]) == [0, 0]
-
-
 def test_quiet_gives_the_level_back():
     before = pycolmap.logging.minloglevel
     with quiet():
@@ -114,3 +101,15 @@ def test_quiet_gives_the_level_back():
         with quiet(pycolmap.logging.Level.FATAL):
             assert pycolmap.logging.minloglevel == pycolmap.logging.Level.FATAL.value
     assert pycolmap.logging.minloglevel == before
+
+
+def test_matches_of_keypoints_that_do_not_exist_are_refused(scene, tmp_path):
+    """COLMAP crashes on them."""
+    ids = build_database(tmp_path / "d.db", scene.images, sorted(scene.poses))
+    pair = scene.pairs[0]
+    with FeatureStore(scene.features) as features:
+        import_features(tmp_path / "d.db", ids, features)
+    for wrong, name in (([150, 0], pair[0]), ([0, 150], pair[1]), ([0, -1], pair[1])):
+        matches = {pair: Matches(np.array([wrong]), np.ones(1))}
+        with pytest.raises(ValueError, match=rf"use keypoint -?\d+ of '{name}', which has 150"):
+            import_matches(tmp_path / "d.db", ids, [pair], matches)

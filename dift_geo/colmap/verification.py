@@ -1,0 +1,86 @@
+"""Which matches agree with the geometry of two views: COLMAP's verification of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from dift_geo.colmap.quiet import quiet
+from dift_geo.colmap.transaction import (
+    copy_database,
+    forget_pairs,
+    one_transaction,
+    replace_pairs,
+)
+from dift_geo.detectors.colmap_database import pair_id_of, read_database
+from dift_geo.errors import MissingNameError
+from dift_geo.types import Pair
+
+if TYPE_CHECKING:
+    import pycolmap
+
+__all__ = ["verify_database"]
+
+Ids = Sequence[tuple[int, int]]  # pairs of image ids
+
+
+def verify_database(
+    path: str | Path, pairs: Sequence[Pair], *, max_error_px: float = 4.0, seed: int = 0
+) -> list[int]:
+    """Verify pairs geometrically in place; returns inlier counts, 0 where it failed.
+
+    What the database holds of other pairs stays. Names are never changed.
+
+    max_error_px: inlier threshold of COLMAP's two-view estimation.
+    seed: of its random draws.
+
+    Raises MissingNameError for an image that the database does not have.
+    """
+    import pycolmap
+
+    path = Path(path)
+    options = pycolmap.TwoViewGeometryOptions()
+    options.ransac.max_error, options.ransac.random_seed = max_error_px, seed
+    numbered, others, is_fresh = _plan(path, pairs)
+    if is_fresh and not others:
+        _verify(path, options)
+    else:  # COLMAP verifies all that has matches, or goes by names, which spaces break
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / "copy.db"
+            copy_database(path, copy)
+            forget_pairs(copy, others)
+            _verify(copy, options)
+            with one_transaction(path) as sql:
+                replace_pairs(sql, numbered, copy, matches=False)
+    return _inlier_counts(path, numbered)
+
+
+def _plan(path: Path, pairs: Sequence[Pair]) -> tuple[Ids, Ids, bool]:
+    """Image ids of the pairs, those of other pairs with matches, and whether none is verified."""
+    with read_database(path) as database:
+        ids = database.image_ids()
+        unknown = sorted({name for pair in pairs for name in pair if name not in ids})
+        if unknown:
+            raise MissingNameError(
+                f"{unknown[0]!r} is not in {path}; expected one of its {len(ids)} images"
+            )
+        numbered = [(ids[a], ids[b]) for a, b in pairs]
+        wanted = {pair_id_of(*pair) for pair in numbered}
+        others = [pair for pair in database.pairs() if pair_id_of(*pair) not in wanted]
+        return numbered, others, not database.inlier_counts()
+
+
+def _verify(path: Path, options: pycolmap.TwoViewGeometryOptions) -> None:
+    """All matches of a database of ours, none of which is verified."""
+    import pycolmap
+
+    with quiet():
+        pycolmap.geometric_verification(str(path), two_view_geometry_options=options)
+
+
+def _inlier_counts(path: Path, pairs: Ids) -> list[int]:
+    with read_database(path) as database:
+        counts = database.inlier_counts()
+    return [counts.get(pair_id_of(*pair), 0) for pair in pairs]
