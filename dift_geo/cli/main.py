@@ -13,7 +13,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from functools import partial
 
 from dift_geo import __version__
 from dift_geo.cli.calibrate import add_calibrate
@@ -46,12 +45,20 @@ COMMANDS = (
 INTERRUPTED = 130
 
 
+class _Help(argparse.HelpFormatter):
+    """Counts the indentation of commands, so that the longest names have their line to the end."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        self._action_max_length += self._indent_increment
+
+
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their flags."""
     parser = argparse.ArgumentParser(
         prog="dift-geo",
         description="Correspondence from diffusion models, for hloc and COLMAP pipelines.",
-        formatter_class=partial(argparse.HelpFormatter, max_help_position=20),
+        formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"dift-geo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
