@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dift_geo.errors import InputError, MissingFileError, NotAFolderError, WriteError
 from dift_geo.imagefiles import decode
+from dift_geo.recipe import write_whole
 
 __all__ = [
     "EXTENSIONS",
@@ -286,7 +287,7 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
     encoded, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not encoded:
         raise WriteError(f"{path}: OpenCV cannot encode an image of shape {image.shape}")
-    path.write_bytes(data.tobytes())
+    write_whole(path, data.tobytes())
 
 
 def resize_longest(image: NDArray[np.uint8], longest: int | None) -> NDArray[np.uint8]:

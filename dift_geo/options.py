@@ -8,7 +8,7 @@ before any work. Knows no option in particular.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     Options = DataclassInstance | type[DataclassInstance]
     Flags = argparse.ArgumentParser | argparse._ArgumentGroup
 
-__all__ = ["add_flags", "check_ranges", "from_words", "option", "option_names", "take_flags"]
+__all__ = [
+    "add_flags",
+    "check_ranges",
+    "from_words",
+    "number",
+    "option",
+    "option_names",
+    "take_flags",
+]
 
 T = TypeVar("T", bound="DataclassInstance")
 WIDE = 56  # characters of choices that do not fit beside their flag
@@ -94,6 +102,18 @@ def add_flags(
         metavar = about.metavar or words or name.rpartition("_")[2].upper()
         parse = partial(_parse_flag, declared)
         parser.add_argument(flag, type=parse, default=default, metavar=metavar, help=help_text)
+
+
+def number(
+    kind: type[int] | type[float],
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> Callable[[str], object]:
+    """What parses a flag of its own, one that is no field, within the same kinds of range."""
+    about = _About("", None, (), least, above, most)
+    return partial(_parse_flag, _Declared("it", about, None, (kind,), False, ()))
 
 
 def take_flags(cls: type[T], flags: MutableMapping[str, Any], **others: object) -> T:

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dift_geo.cli.flags import add_extractor_flags, command, take_extractor_options
+from dift_geo.cli.flags import add_extractor_flags, command, take_device, take_extractor_options
+from dift_geo.cli.places import check_file_to_write
+from dift_geo.options import number
 
 if TYPE_CHECKING:
     from dift_geo.cli.flags import Commands
@@ -28,11 +30,14 @@ def add_calibrate(commands: Commands) -> None:
     )
     parser.add_argument("out", type=Path, help="projection for --projection")
     parser.add_argument(
-        "--dim", type=int, help="of the projected descriptor; default: 128, 256 for dift+rootsift"
+        "--dim",
+        type=number(int, least=1),
+        metavar="N",
+        help="of the projected descriptor; default: 128, 256 for dift+rootsift",
     )
     parser.add_argument(
         "--views",
-        type=int,
+        type=number(int, least=0),
         default=0,
         metavar="N",
         help="synthetic views per photo; 0 chooses by their number",
@@ -42,9 +47,15 @@ def add_calibrate(commands: Commands) -> None:
 
 def _calibrate(images: Path, out: Path, dim: int | None, views: int, **flags: object) -> None:
     from dift_geo.dift.calibration import calibrate
+    from dift_geo.dift.projection import Projection
 
     options = take_extractor_options(flags)
+    take_device({"device": options.device})
+    check_file_to_write(out)
+    if out.is_file() and out.suffix != ".safetensors":
+        Projection.load(out)  # what is no projection is not replaced by one
     result = calibrate(images, options.build_raw(), dim=dim, views=views, seed=options.seed)
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
     result.projection.save(out)
     if result.mma_after <= result.mma_before:
         print(

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dift_geo.cli.flags import command
+from dift_geo.cli.places import check_folder_to_write
+from dift_geo.errors import InputError
 
 if TYPE_CHECKING:
     from dift_geo.cli.flags import Commands
@@ -37,6 +39,10 @@ def add_compare(commands: Commands) -> None:
 def _compare(outs: list[Path], to: Path | None) -> None:
     from dift_geo.benchmark.compare import compare_runs
 
+    if to is not None:
+        check_folder_to_write(to)
+        if to.resolve() in {out.resolve() for out in outs}:
+            raise InputError(f"--to {to} is one of the runs; its results would be replaced")
     both = compare_runs(outs)
     if to is not None:
         both.save(to)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dift_geo.cli.flags import command
+from dift_geo.cli.places import check_folder_to_write
 
 if TYPE_CHECKING:
     from dift_geo.cli.flags import Commands
@@ -43,6 +44,7 @@ def _download(dataset: Path, url: str | None, sha256: str | None, include_large:
         missing_files,
     )
 
+    check_folder_to_write(dataset)
     done = download_hpatches(
         dataset, url=url or HPATCHES_URL, sha256=sha256, include_large=include_large
     )

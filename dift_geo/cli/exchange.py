@@ -6,6 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dift_geo.cli.flags import command
+from dift_geo.cli.places import (
+    check_apart,
+    check_features,
+    check_file_to_write,
+    check_folder_to_write,
+    check_matches,
+)
 from dift_geo.errors import InputError
 from dift_geo.options import add_flags
 
@@ -33,6 +40,9 @@ def add_import(commands: Commands) -> None:
 def _import(database: Path, features: Path, matches: Path | None) -> None:
     from dift_geo.colmap.exchange import import_database
 
+    check_apart(database=database, features=features, matches=matches)
+    for file in filter(None, (features, matches)):
+        check_file_to_write(file)
     images, pairs = import_database(database, features, matches)
     print(f"{images} images -> {features}" + (f", {pairs} pairs -> {matches}" if matches else ""))
 
@@ -90,6 +100,13 @@ def _export(
         raise InputError("nowhere to export to; give --database FILE or --text FOLDER")
     if database is not None and images is None and not database.is_file():
         raise InputError(f"{database} is a new database; give --images FOLDER for its cameras")
+    check_apart(features=features, pairs=pairs, matches=matches, database=database)
+    if database is not None:
+        check_file_to_write(database)
+    if text is not None:
+        check_folder_to_write(text)
+    check_features(features)
+    check_matches(matches)
     with FeatureStore(features) as store:
         chosen = read_pairs(pairs, list(store))
     if database is not None:

@@ -16,6 +16,7 @@ from dift_geo.cli.flags import (
     take_extractor_options,
     take_match_options,
 )
+from dift_geo.cli.places import check_apart, check_features, check_file_to_write
 from dift_geo.errors import InputError
 from dift_geo.options import add_flags
 
@@ -49,6 +50,7 @@ def _extract(
 
     options = take_extractor_options(flags)
     take_device({"device": options.device})
+    check_file_to_write(features)
     found = survey(images)
     report_passed_over(found, masks is not None)
     names = found.names
@@ -83,9 +85,12 @@ def _pairs(features: Path, out: Path, pairs: str, overlap: int) -> None:
     from dift_geo.pairs.lists import write_pairs
     from dift_geo.store.features import FeatureStore
 
+    check_apart(features=features, out=out)
+    check_file_to_write(out, text=True)
     if features.is_dir():
         names = list_images(features)
     else:
+        check_features(features)
         with FeatureStore(features) as store:
             names = list(store)
     chosen = choose_pairs(names, pairs, overlap)
@@ -117,6 +122,9 @@ def _match(features: Path, pairs: Path, matches: Path, **flags: object) -> None:
     from dift_geo.store.features import FeatureStore
 
     options, device = take_match_options(flags), take_device(flags)
+    check_apart(features=features, pairs=pairs, matches=matches)
+    check_file_to_write(matches)
+    check_features(features)
     with FeatureStore(features) as store:
         chosen = read_pairs(pairs, list(store))
     match_pairs(features, chosen, matches, options, device=device)

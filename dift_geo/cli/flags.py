@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dift_geo.options import add_flags, take_flags
+from dift_geo.options import add_flags, number, take_flags
 
 if TYPE_CHECKING:
     from dift_geo.extractor import ExtractorOptions
@@ -36,6 +36,7 @@ __all__ = [
 
 SKIPPED_SOME = 3  # exit code
 SHOWN = 10  # names in a line
+SEED = number(int, least=0, most=2**31 - 1)  # what all libraries take
 
 MODEL_FLAGS = ("reading", "projection", "mode", "precision", "max_batch")
 
@@ -92,7 +93,9 @@ def add_extractor_flags(parser: argparse.ArgumentParser, **defaults: object) -> 
     usual = {"max_keypoints": 8192, **defaults}
     features = parser.add_argument_group("features")
     add_flags(features, ExtractorOptions, without=(*MODEL_FLAGS, "seed"), defaults=usual)
-    features.add_argument("--seed", type=int, default=0, help="of all that is drawn at random")
+    features.add_argument(
+        "--seed", type=SEED, default=0, metavar="N", help="of all that is drawn at random"
+    )
     model = parser.add_argument_group("diffusion model")
     add_flags(model, ExtractorOptions, only=MODEL_FLAGS, defaults=usual)
 

@@ -13,7 +13,9 @@ from dift_geo.cli.flags import (
     take_extractor_options,
     take_match_options,
 )
-from dift_geo.errors import NoAnswerError
+from dift_geo.cli.places import check_apart, check_folder_to_write
+from dift_geo.errors import InputError, NoAnswerError
+from dift_geo.options import number
 
 if TYPE_CHECKING:
     from dift_geo.cli.flags import Commands
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from dift_geo.pair import PairMatches
 
 __all__ = ["add_homography"]
+
+RECORD, PICTURE = "homography.json", "matches.png"
 
 
 def add_homography(commands: Commands) -> None:
@@ -45,7 +49,7 @@ def add_homography(commands: Commands) -> None:
     group.add_argument("--estimator", choices=get_args(Estimator), default="kornia")
     group.add_argument(
         "--max-error",
-        type=float,
+        type=number(float, above=0, most=1e6),
         default=3.0,
         metavar="PX",
         help="inlier threshold in pixels of image 1",
@@ -67,6 +71,7 @@ def _homography(
 
     match, options = take_match_options(flags), take_extractor_options(flags)
     device = take_device({"device": options.device})
+    _check_out(out, image0, image1)
     picture0, picture1 = read_image(image0), read_image(image1)
     extractor = options.build()
     found = match_pair(
@@ -90,16 +95,27 @@ def _homography(
         "max_error_px": max_error,
         "recipe": extractor.recipe(),
     }
-    write_json(out / "homography.json", record)
+    write_json(out / RECORD, record)
     inliers = None if found.homography is None else found.inliers
-    write_image(
-        out / "matches.png", draw_matches(picture0, picture1, found.xy0, found.xy1, inliers)
-    )
+    write_image(out / PICTURE, draw_matches(picture0, picture1, found.xy0, found.xy1, inliers))
     if found.homography is None:
         raise NoAnswerError(
             f"no homography fits the {len(found)} matches; the picture in {out} shows them"
         )
     print(f"{record['inliers']} inliers of {len(found)} matches -> {out}")
+
+
+def _check_out(out: Path, image0: Path, image1: Path) -> None:
+    """Raise InputError where the results would take the place of what is not ours."""
+    check_folder_to_write(out)
+    picture = out / PICTURE
+    check_apart(image0=image0, picture=picture)
+    check_apart(image1=image1, picture=picture)
+    if picture.exists() and not (out / RECORD).exists():
+        raise InputError(
+            f"{picture} is there without {RECORD}, so it is of no earlier run; "
+            "choose another folder as --out"
+        )
 
 
 def _numbers(found: PairMatches) -> dict[str, object]:

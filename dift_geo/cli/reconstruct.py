@@ -16,6 +16,7 @@ from dift_geo.cli.flags import (
     take_extractor_options,
     take_match_options,
 )
+from dift_geo.cli.places import check_features, check_folder_to_write, check_matches
 from dift_geo.errors import InputError
 from dift_geo.options import add_flags, take_flags
 
@@ -83,6 +84,11 @@ def _reconstruct(
         raise InputError("--masks is for extracting features; with --features nothing is extracted")
     asked = take_extractor_options(flags)
     match, device = take_match_options(flags), take_device({"device": asked.device})
+    check_folder_to_write(out)
+    if features is not None:
+        check_features(features)
+    if matches is not None:
+        check_matches(matches)
     cameras = None if intrinsics is None else read_intrinsics(intrinsics)
     options = take_flags(SfmOptions, flags, seed=asked.seed, intrinsics=cameras)
     if features is not None:
