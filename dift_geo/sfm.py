@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
 from dift_geo import __version__
 from dift_geo.colmap.cameras import CameraMode, Intrinsics, check_camera_models
+from dift_geo.colmap.doors import check_photos
 from dift_geo.colmap.filling import Stores, fill_database
 from dift_geo.colmap.mapping import MapperName, Reconstruction, map_database, model_summary
 from dift_geo.colmap.workspace import Workspace
@@ -151,11 +153,12 @@ def reconstruct_from_files(
     options.check_models()
     with FeatureStore(features) as store:
         names = list(store)
-    if matches is not None and options.pairs is None:
-        pairs = stored_pairs(names, matches)
-    else:
-        pairs = options.choose_pairs(names)
-    _need_pairs(pairs, matches or features, f"{len(names)} images")
+        if matches is not None and options.pairs is None:
+            pairs = stored_pairs(names, matches)
+        else:
+            pairs = options.choose_pairs(names)
+        _need_pairs(pairs, matches or features, f"{len(names)} images")
+        check_photos(images, store, sorted(set(chain.from_iterable(pairs))))
     recipe: dict[str, object] = {"features": str(features)}
     with space.claimed():
         if matches is None:

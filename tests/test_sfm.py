@@ -9,6 +9,7 @@ from dataclasses import FrozenInstanceError, fields
 import numpy as np
 import pycolmap
 import pytest
+from PIL import Image, features
 from synthetic_sfm import FOCAL, SIZE_WH, make_scene
 
 import dift_geo
@@ -342,3 +343,33 @@ def test_words_that_give_no_pair_are_told(tmp_path, picture):
         reconstruct(
             tmp_path / "images", tmp_path / "out", extractor, SfmOptions(pairs="sequential")
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("webp", "WEBP"),
+        ("jpg", "WEBP"),
+        ("jpg", "GIF"),
+        ("avif", "AVIF"),
+        ("png", "JPEG"),
+        ("tif", "TIFF"),
+    ],
+)
+def test_photos_that_colmap_cannot_read_become_a_model(rendered, tmp_path, name, kind):
+    """What a browser saved under another name, and pictures that a tag turns."""
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow writes no AVIF")
+    folder, _ = rendered
+    (tmp_path / "photos").mkdir()
+    data = Image.Exif()
+    data[0x112] = 6
+    for path in folder.glob("*.png"):
+        picture = Image.open(path)
+        picture.save(tmp_path / "photos" / f"{path.stem}.{name}", kind, exif=data, quality=95)
+    extractor = ExtractorOptions(descriptor="rootsift", max_keypoints=500).build()
+    options = SfmOptions(pairs="sequential", camera_mode="single")
+    result = reconstruct(tmp_path / "photos", tmp_path / "out", extractor, options)
+    assert result.summary["registered"] == result.summary["images"] == 4
+    (camera,) = result.model.cameras.values()
+    assert (camera.width, camera.height) == (400, 300)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from dift_geo.colmap.cameras import CameraMode, Intrinsics, check_camera_models
+from dift_geo.colmap.doors import check_inside
+from dift_geo.colmap.photos import Photo, read_photo
 from dift_geo.colmap.quiet import quiet
 from dift_geo.colmap.verification import verify_database
-from dift_geo.errors import InputError, NoAnswerError
+from dift_geo.errors import InputError
 from dift_geo.frames import to_colmap
 from dift_geo.store.check import check_pair
 from dift_geo.types import FeatureSource, MatchSource, Pair
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+UNKNOWN_FOCAL = 1.2  # of the longest side, as COLMAP guesses
 
 
 # cameras and images
@@ -59,43 +62,64 @@ def build_database(
     camera_model: one of COLMAP's, for images without known intrinsics.
     intrinsics: from `read_intrinsics`; such cameras start from the given parameters.
 
-    Raises InputError for an unknown mode or model, NoAnswerError for images that COLMAP does not
-    take.
+    Raises InputError for an unknown mode or model and a photo that cannot be read, MissingFileError
+    for one that is not there.
     """
-    import pycolmap
-
     if camera_mode not in get_args(CameraMode):
         raise InputError(
             f"camera_mode is {camera_mode!r}, expected one of {', '.join(get_args(CameraMode))}"
         )
     check_camera_models([camera_model])
+    photos = {name: read_photo(Path(images) / name) for name in names}
     groups: dict[_SharedCamera, list[str]] = {}
-    for name in names:
+    for name, photo in photos.items():
         known = (intrinsics or {}).get(name) or (intrinsics or {}).get("*") or (camera_model, [])
-        groups.setdefault(_camera_of(Path(images), name, camera_mode, known), []).append(name)
+        groups.setdefault(_camera_of(photo, name, camera_mode, known), []).append(name)
     if camera_mode == "single" and len(groups) > 1:
         logger.warning(
             "images differ in size or intrinsics: %d cameras instead of a single one", len(groups)
         )
     Path(path).unlink(missing_ok=True)
-    with pycolmap.Database.open(str(path)):
-        pass  # created
-    for camera, group in groups.items():
-        pycolmap.import_images(
-            str(path),
-            str(images),
-            pycolmap.CameraMode.SINGLE,
-            image_names=group,
-            options=_reader(camera.model, camera.params),
-        )
-    with pycolmap.Database.open(str(path)) as database:
-        ids = image_ids(database)
-    missing = set(names) - set(ids)
-    if missing:
-        raise NoAnswerError(
-            f"COLMAP did not take {len(missing)} of {len(names)} images, first {min(missing)!r}"
-        )
+    return _write_images(path, groups, photos)
+
+
+def _write_images(
+    path: str | Path, groups: Mapping[_SharedCamera, Sequence[str]], photos: Mapping[str, Photo]
+) -> dict[str, int]:
+    """Cameras, images and where they were taken, as COLMAP's own import numbers and writes them."""
+    import pycolmap
+
+    ids: dict[str, int] = {}
+    with pycolmap.Database.open(str(path)) as database, pycolmap.DatabaseTransaction(database):
+        for shared, group in groups.items():
+            first, *_ = ordered = sorted(group)
+            camera = shared.colmap_camera(photos[first])
+            camera.camera_id = database.write_camera(camera)
+            rig = pycolmap.Rig()
+            rig.add_ref_sensor(camera.sensor_id)
+            rig_id = database.write_rig(rig)
+            for name in ordered:
+                image = pycolmap.Image(name=name, camera_id=camera.camera_id)
+                ids[name] = image.image_id = database.write_image(image)
+                frame = pycolmap.Frame(rig_id=rig_id)
+                frame.add_data_id(image.data_id)
+                _write_place(database, photos[name], image.data_id)
+                database.write_frame(frame)
     return ids
+
+
+def _write_place(database: pycolmap.Database, photo: Photo, data_id: pycolmap.data_t) -> None:
+    import pycolmap
+
+    if photo.position is None and photo.gravity is None:
+        return
+    prior = pycolmap.PosePrior(corr_data_id=data_id)
+    if photo.position is not None:
+        prior.position = photo.position
+        prior.coordinate_system = pycolmap.PosePriorCoordinateSystem.WGS84
+    if photo.gravity is not None:
+        prior.gravity = photo.gravity
+    database.write_pose_prior(prior)
 
 
 @dataclass(frozen=True)
@@ -113,36 +137,32 @@ class _SharedCamera:
     model: str
     params: tuple[float, ...]
 
+    def colmap_camera(self, photo: Photo) -> pycolmap.Camera:
+        """As COLMAP begins with it; what is not known is guessed from the first photo."""
+        import pycolmap
+
+        w, h = self.size_wh
+        focal_px = photo.focal_px or UNKNOWN_FOCAL * max(w, h)
+        camera = pycolmap.Camera.create_from_model_name(0, self.model, focal_px, w, h)
+        camera.has_prior_focal_length = bool(self.params) or photo.focal_px is not None
+        if self.params:
+            camera.params = list(self.params)
+        return camera
+
 
 def _camera_of(
-    images: Path, name: str, mode: CameraMode, known: tuple[str, list[float]]
+    photo: Photo, name: str, mode: CameraMode, known: tuple[str, list[float]]
 ) -> _SharedCamera:
-    import pycolmap
-
     model, params = known[0], tuple(known[1])
-    try:
-        camera = pycolmap.infer_camera_from_image(str(images / name), _reader(model, params))
-    except ValueError as error:
-        raise InputError(
-            f"COLMAP cannot read {images / name}, expected a photo in a format it knows, such as "
-            "PNG or JPEG"
-        ) from error
     folder = name.rpartition("/")[0]
     shared: tuple[str | float, ...] = ()
-    if mode == "auto" and camera.has_prior_focal_length:
-        shared = folder, round(camera.mean_focal_length(), 1)
+    if mode == "auto" and photo.focal_px is not None:
+        shared = folder, round(photo.focal_px, 1)
     elif mode in ("auto", "per-folder"):
         shared = (folder,)
     elif mode == "per-image":
         shared = (name,)
-    return _SharedCamera(shared, (camera.width, camera.height), model, params)
-
-
-def _reader(model: str, params: Sequence[float]) -> pycolmap.ImageReaderOptions:
-    import pycolmap
-
-    text = ",".join(repr(float(value)) for value in params)
-    return pycolmap.ImageReaderOptions(camera_model=model, camera_params=text)
+    return _SharedCamera(shared, photo.size_wh, model, params)
 
 
 def image_ids(database: pycolmap.Database) -> dict[str, int]:
@@ -154,12 +174,18 @@ def image_ids(database: pycolmap.Database) -> dict[str, int]:
 
 
 def import_features(path: str | Path, ids: Mapping[str, int], features: FeatureSource) -> None:
-    """Write the keypoints of every image of `ids` into the database, in COLMAP's pixel frame."""
+    """Write the keypoints of every image of `ids` into the database, in COLMAP's pixel frame.
+
+    Raises InputError for keypoints outside of their image.
+    """
     import pycolmap
 
     with pycolmap.Database.open(str(path)) as database:
         for name, image_id in ids.items():
-            database.write_keypoints(image_id, to_colmap(features[name].keypoints.xy))
+            camera = database.read_camera(database.read_image(image_id).camera_id)
+            keypoints = features[name].keypoints
+            check_inside(name, keypoints, (camera.width, camera.height))
+            database.write_keypoints(image_id, to_colmap(keypoints.xy))
 
 
 def import_matches(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dift_geo.colmap.cameras import CameraMode
 from dift_geo.colmap.database import build_database, import_features, import_matches
+from dift_geo.colmap.doors import check_photos
 from dift_geo.colmap.records import COMPANIONS
 from dift_geo.colmap.transaction import one_transaction, replace_pairs
 from dift_geo.detectors.colmap import ColmapKeypoints
@@ -135,6 +136,7 @@ def export_database(
     path = Path(path)
     with FeatureStore(features) as found, MatchStore(matches) as matched:
         if not path.exists():
+            check_photos(images, found, _named(pairs))
             with _published(path) as new:
                 ids = build_database(
                     new, images, _named(pairs), camera_mode=camera_mode, camera_model=camera_model

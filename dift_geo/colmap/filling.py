@@ -18,6 +18,7 @@ from dift_geo.colmap.database import (
     quiet,
     verify_database,
 )
+from dift_geo.colmap.doors import check_photos
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 from dift_geo.types import Pair
@@ -54,9 +55,12 @@ def fill_database(
     seed: of the verification.
     verify: off, matches are taken as verified.
 
-    For the rest see `build_database`.
+    For the rest see `build_database`. Raises InputError for features or matches that do not fit
+    the photos or each other.
     """
     names, pairs = stores.names(), stores.pairs
+    with FeatureStore(stores.features) as features:
+        check_photos(images, features, names)
     with quiet():
         ids = build_database(
             path,

@@ -25,8 +25,10 @@ from dift_geo.colmap.database import (
     quiet,
     verify_database,
 )
+from dift_geo.colmap.doors import check_inside, check_size
 from dift_geo.errors import InputError, NoAnswerError
 from dift_geo.frames import to_colmap
+from dift_geo.store.check import check_pair
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 
@@ -86,11 +88,15 @@ def build_verified_database(
     cameras: of the photos, by name. Those that a map will be made of and those to be placed on it
         may both be in.
     seed: of the verification.
+
+    Raises InputError where features are of a picture of another size than the camera's.
     """
     Path(path).unlink(missing_ok=True)
     ids = {name: index for index, name in enumerate(sorted(cameras), 1)}
     _write_cameras(path, _cameras_alone(cameras, ids))
     with FeatureStore(features_path) as features, MatchStore(matches_path) as matches:
+        for name, camera in cameras.items():
+            check_size(name, features, camera.size_wh, "its camera")
         pairs = [pair for pair in combinations(sorted(cameras), 2) if pair in matches]
         import_features(path, ids, features)
         import_matches(path, ids, pairs, matches)
@@ -205,12 +211,18 @@ def localize(
     max_error_px: RANSAC's inlier threshold in the photo (pycolmap's default, and hloc's); the pose
         is then refined on the inliers.
     seed: of RANSAC.
+
+    Raises InputError where features are of a picture of another size than the camera's, or matches
+    of other features.
     """
     import pycolmap
 
     with FeatureStore(features_path) as features, MatchStore(matches_path) as matches:
-        xy = features[name].keypoints.xy
-        links = _links(scene, name, matches)
+        check_size(name, features, camera.size_wh, "its camera")
+        keypoints = features[name].keypoints
+        check_inside(name, keypoints, camera.size_wh)
+        xy = keypoints.xy
+        links = _links(scene, name, len(xy), matches)
     options = pycolmap.AbsolutePoseEstimationOptions()
     options.ransac.max_error, options.ransac.random_seed = max_error_px, seed
     with quiet():
@@ -226,12 +238,17 @@ def localize(
     return Localized(pose, len(links), int(answer["num_inliers"]))
 
 
-def _links(scene: Map, name: str, matches: MatchStore) -> NDArray[np.int64]:
-    """(L, 2) keypoints of a photo and points of the map that matches relate, each link once."""
+def _links(scene: Map, name: str, count: int, matches: MatchStore) -> NDArray[np.int64]:
+    """(L, 2) keypoints of a photo and points of the map that matches relate, each link once.
+
+    count: of the keypoints.
+    """
     found = [np.zeros((0, 2), np.int64)]
     for other, points in scene.rows.items():
         if (name, other) in matches:
-            pairs = matches[name, other].pairs
+            stored = matches[name, other]
+            check_pair(stored, count, len(points), (name, other))
+            pairs = stored.pairs
             found.append(np.stack([pairs[:, 0], points[pairs[:, 1]]], 1))
     links = np.unique(np.concatenate(found), axis=0)
     return links[links[:, 1] >= 0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pycolmap
@@ -21,7 +23,7 @@ from dift_geo.errors import InputError
 from dift_geo.images import write_image
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
-from dift_geo.types import Matches
+from dift_geo.types import Features, Keypoints, Matches
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +73,87 @@ def test_an_unknown_mode_or_model_is_refused_and_leaves_the_database(scene, tmp_
     assert path.read_text() == "of the user"
 
 
-def test_a_photo_that_colmap_cannot_read_is_named(scene, tmp_path):
+def test_a_photo_that_cannot_be_read_is_named(scene, tmp_path):
     shutil.copytree(scene.images, tmp_path / "images")
     names = sorted(scene.poses)
     (tmp_path / "images" / names[0]).write_text("words")
-    with quiet(), pytest.raises(InputError, match=f"COLMAP cannot read .*{names[0]}, expected a"):
+    with pytest.raises(InputError, match=f"{names[0]} is not a readable image"):
         build_database(tmp_path / "d.db", tmp_path / "images", names)
+    (tmp_path / "images" / names[0]).unlink()
+    with pytest.raises(FileNotFoundError, match=f"no image at .*{names[0]}"):
+        build_database(tmp_path / "d.db", tmp_path / "images", names)
+
+
+def photos_with_data(folder, write_exif):
+    """Photos that differ in all that COLMAP reads out of EXIF data."""
+    canon = {"make": "Canon", "model": "Canon EOS 5DSR"}
+    write_exif(folder / "z.jpg", (60, 40), film_mm=45)
+    write_exif(folder / "b.jpg", (60, 40), film_mm=45, orientation=6)
+    write_exif(folder / "c.jpg", (60, 40), focal_mm=28.3, **canon)  # in its table of sensors
+    write_exif(folder / "d.jpg", (60, 40), focal_mm=28.3, dots=(3000.5, 2), gps=True)
+    write_exif(folder / "sub/e.png", (40, 60), film_mm=30)
+    write_exif(folder / "sub/a.png", (60, 40))
+    write_exif(folder / "sub/f.jpg", (60, 40), gps=True, orientation=3)
+    return ["b.jpg", "c.jpg", "d.jpg", "sub/a.png", "sub/e.png", "sub/f.jpg", "z.jpg"]
+
+
+def colmaps_own(path, images, groups, **options):
+    """The database that COLMAP's import makes when it is given the images of each camera."""
+    pycolmap.Database.open(str(path)).close()
+    for group in groups:
+        pycolmap.import_images(
+            str(path),
+            str(images),
+            pycolmap.CameraMode.SINGLE,
+            image_names=group,
+            options=pycolmap.ImageReaderOptions(**options),
+        )
+
+
+def tables(path):
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        names = [row[0] for row in connection.execute(query)]
+        return {n: connection.execute(f"SELECT * FROM {n}").fetchall() for n in names}
+
+
+@pytest.mark.parametrize(
+    ("mode", "groups"),
+    [
+        ("auto", [["b.jpg", "z.jpg"], ["c.jpg"], ["d.jpg"], ["sub/a.png", "sub/f.jpg"]]),
+        ("single", [["b.jpg", "c.jpg", "d.jpg", "sub/a.png", "sub/f.jpg", "z.jpg"]]),
+        ("per-folder", [["b.jpg", "c.jpg", "d.jpg", "z.jpg"], ["sub/a.png", "sub/f.jpg"]]),
+    ],
+)
+def test_cameras_and_places_are_those_of_colmaps_own_import(tmp_path, write_exif, mode, groups):
+    """Every number of every table."""
+    names = photos_with_data(tmp_path / "photos", write_exif)
+    groups = [*groups, ["sub/e.png"]]
+    groups.sort(key=min)
+    colmaps_own(tmp_path / "theirs.db", tmp_path / "photos", groups)
+    with quiet():
+        build_database(tmp_path / "ours.db", tmp_path / "photos", names, camera_mode=mode)
+    assert tables(tmp_path / "ours.db") == tables(tmp_path / "theirs.db")
+
+
+def test_known_cameras_are_those_of_colmaps_own_import(tmp_path, write_exif):
+    names = photos_with_data(tmp_path / "photos", write_exif)[:3]
+    known = {"*": ("SIMPLE_RADIAL", [55.1, 30.0, 20.0, 0.01])}
+    options = {"camera_model": "SIMPLE_RADIAL", "camera_params": "55.1,30.0,20.0,0.01"}
+    colmaps_own(tmp_path / "theirs.db", tmp_path / "photos", [names], **options)
+    photos = tmp_path / "photos"
+    build_database(tmp_path / "o.db", photos, names, camera_mode="single", intrinsics=known)
+    assert tables(tmp_path / "o.db") == tables(tmp_path / "theirs.db")
+
+
+def test_keypoints_outside_of_the_image_are_refused(scene, tmp_path):
+    ids = build_database(tmp_path / "d.db", scene.images, ["view 0.png"])
+    for xy in ([639 + 3.5, 0], [0, -4], [300, 2000]):
+        wrong = Features(Keypoints([[5, 5], xy], np.ones(2), (9000, 9000)), np.zeros((2, 0)))
+        with pytest.raises(ValueError, match=r"1 of 2 keypoints of 'view 0.png' lie outside of"):
+            import_features(tmp_path / "d.db", ids, {"view 0.png": wrong})
+    edge = Keypoints([[-0.5, -0.5], [639.5, 479.5]], np.ones(2), (640, 480))
+    import_features(tmp_path / "d.db", ids, {"view 0.png": Features(edge, np.zeros((2, 0)))})
 
 
 def test_known_intrinsics_reach_the_database(scene, tmp_path):
