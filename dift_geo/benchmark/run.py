@@ -6,18 +6,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dift_geo.benchmark.homography.data import Benchmark, read_benchmark
+from dift_geo.benchmark.homography.protocols import PROTOCOLS as HOMOGRAPHIES
 from dift_geo.benchmark.homography.protocols import Protocol, protocol_named
 from dift_geo.benchmark.homography.task import Homographies
 from dift_geo.benchmark.loop import evaluate_task
 from dift_geo.benchmark.methods import AnyMethod
+from dift_geo.benchmark.relative_pose.data import Choice
+from dift_geo.benchmark.relative_pose.layouts import read_posed_pairs
+from dift_geo.benchmark.relative_pose.protocols import PROTOCOLS as POSES
+from dift_geo.benchmark.relative_pose.task import RelativePoses
 from dift_geo.benchmark.results import Evaluation
+from dift_geo.benchmark.task import Task
+from dift_geo.errors import InputError
 from dift_geo.geometry.robust import Estimator
 from dift_geo.types import Features
 
-__all__ = ["evaluate", "open_task"]
+__all__ = ["PROTOCOLS", "default_keypoints", "evaluate", "open_task"]
+
+PROTOCOLS = (*HOMOGRAPHIES, *POSES)  # their names
 
 
 def open_task(
@@ -28,20 +37,52 @@ def open_task(
     max_error_px: float | Literal["best"] | None = None,
     sequences: Sequence[str] | None = None,
     include_large: bool = False,
+    pairs: str | Path | None = None,
+    max_angle_deg: float | None = None,
+    pairs_per_scene: int | None = None,
     seed: int = 0,
-) -> Homographies:
+) -> Task[Any, Features]:
     """The task of a protocol on a folder of data.
 
-    folder: the data, in the layout of the protocol.
+    folder: the data, in a layout of the protocol.
     protocol: its name.
     estimator, max_error_px: instead of the protocol's, see `Protocol.with_estimator`.
-    sequences: names or patterns of those to take; None takes all.
-    include_large: also the sequences that protocols leave out.
-    seed: of RANSAC.
+    sequences: names or patterns of those to take, for relative poses of scenes; None takes all.
+    include_large: also the sequences that protocols of homographies leave out.
+    pairs, max_angle_deg, pairs_per_scene: for relative poses, which pairs count, see
+        `relative_pose.layouts.read_posed_pairs` and `relative_pose.data.Choice`.
+    seed: of RANSAC and of the draw of pairs.
+
+    Raises InputError for options that the protocol does not know.
     """
-    chosen = protocol_named(protocol).with_estimator(estimator, max_error_px)
+    if protocol in POSES:
+        if include_large:
+            raise InputError(f"protocol {protocol} has no large sequences to include")
+        choice = Choice(
+            scenes=sequences,
+            max_angle_deg=max_angle_deg,
+            pairs_per_scene=pairs_per_scene,
+            seed=seed,
+        )
+        scored = POSES[protocol].with_estimator(estimator, max_error_px)
+        return RelativePoses(read_posed_pairs(folder, choice, pairs=pairs), scored, choice, seed)
+    if protocol not in HOMOGRAPHIES:
+        raise InputError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    if (pairs, max_angle_deg, pairs_per_scene) != (None, None, None):
+        raise InputError(
+            f"protocol {protocol} scores every pair of a sequence; pairs are chosen under "
+            f"{', '.join(POSES)} alone"
+        )
+    chosen = HOMOGRAPHIES[protocol].with_estimator(estimator, max_error_px)
     benchmark = read_benchmark(folder, sequences=sequences, include_large=include_large)
     return Homographies(benchmark, chosen, seed)
+
+
+def default_keypoints(protocol: str) -> int:
+    """Keypoints of a method that says nothing else. Raises InputError for an unknown protocol."""
+    if protocol in POSES:
+        return POSES[protocol].max_keypoints
+    return protocol_named(protocol).max_keypoints
 
 
 def evaluate(

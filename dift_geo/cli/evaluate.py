@@ -17,6 +17,7 @@ from dift_geo.cli.flags import (
     take_extractor_options,
     take_match_options,
 )
+from dift_geo.cli.scoring import add_choice, add_scoring
 from dift_geo.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,29 +33,36 @@ __all__ = ["add_evaluate"]
 
 def add_evaluate(commands: Commands) -> None:
     """Register the command."""
-    from dift_geo.benchmark.homography.protocols import PROTOCOLS
+    from dift_geo.benchmark.run import PROTOCOLS
 
     parser = command(
         commands,
         "evaluate",
         _evaluate,
-        "HPatches-layout folders -> tables, JSON, pictures",
+        "HPatches-layout folders, or photos of known pose -> tables, JSON, pictures",
         "dift-geo evaluate hpatches/ out/ --protocol gluefactory "
         "--method tiny --method rootsift:descriptor=rootsift",
     )
     parser.add_argument(
-        "dataset", type=Path, help="folder of sequences: images 1 to 6 and H_1_2 to H_1_6"
+        "dataset",
+        type=Path,
+        help="folder of sequences: images 1 to 6 and H_1_2 to H_1_6; for relative poses of scenes: "
+        "images/ with cameras_gt.txt or a COLMAP model, or a benchmark's own layout",
     )
     parser.add_argument(
         "out", type=Path, help="gets results.json, results.md, pairs.csv, pictures/, cache/"
     )
     parser.add_argument(
-        "--protocol", choices=tuple(PROTOCOLS), default="dift", help="whose definitions"
+        "--protocol",
+        choices=PROTOCOLS,
+        default="dift",
+        help="whose definitions: of homographies, the last four of relative poses",
     )
     add_extractor_flags(parser, size=None, max_keypoints=None)
     add_match_flags(parser)
     _add_rows(parser.add_argument_group("rows of the tables", "default: one, of the flags above"))
-    _add_scoring(parser.add_argument_group("scoring"))
+    add_scoring(parser.add_argument_group("scoring"))
+    add_choice(parser.add_argument_group("what is scored"))
     for flag, now in (("--compare", "compare OUT OUT"), ("--download", "download DATASET")):
         parser.add_argument(flag, nargs="*", action=_Moved, const=now, help=argparse.SUPPRESS)
     parser.set_defaults(command_line="")
@@ -113,46 +121,6 @@ def _add_rows(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_scoring(group: argparse._ArgumentGroup) -> None:
-    from dift_geo.geometry.robust import Estimator
-
-    group.add_argument("--estimator", choices=get_args(Estimator), help="default: the protocol's")
-    group.add_argument(
-        "--max-error",
-        type=_pixels_or_best,
-        metavar="PX",
-        help="inlier threshold, or `best` of 0.5 to 3 for each method; default: the protocol's",
-    )
-    group.add_argument(
-        "--sequences", nargs="+", metavar="NAME", help="only these; patterns like 'v_*' work"
-    )
-    group.add_argument(
-        "--include-large",
-        action="store_true",
-        help="also the eight sequences that protocols leave out",
-    )
-    group.add_argument(
-        "--group",
-        action="append",
-        default=[],
-        metavar="NAME=SEQ,SEQ",
-        help="a table for these sequences",
-    )
-    group.add_argument(
-        "--bootstrap", type=int, default=1000, metavar="N", help="resamples behind the intervals"
-    )
-    group.add_argument(
-        "--pictures", type=int, default=3, metavar="N", help="best and worst pairs drawn per method"
-    )
-    group.add_argument(
-        "--cache", type=Path, metavar="DIR", help="feature and match stores; default: OUT/cache"
-    )
-
-
-def _pixels_or_best(text: str) -> float | Literal["best"]:
-    return "best" if text == "best" else float(text)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Rows:
     """What the flags ask for as rows of the tables, in the user's words."""
@@ -199,6 +167,9 @@ def _evaluate(
     max_error: float | Literal["best"] | None,
     sequences: list[str] | None,
     include_large: bool,
+    pairs: Path | None,
+    max_angle: float | None,
+    pairs_per_scene: int | None,
     method: list[str],
     features: list[str],
     matches: list[str],
@@ -226,6 +197,9 @@ def _evaluate(
         max_error_px=max_error,
         sequences=sequences,
         include_large=include_large,
+        pairs=pairs,
+        max_angle_deg=max_angle,
+        pairs_per_scene=pairs_per_scene,
         seed=extractor.seed,
     )
     found = evaluate_task(
@@ -248,12 +222,12 @@ def _evaluate(
 def _options(protocol: str, flags: dict[str, object]) -> tuple[ExtractorOptions, MatchOptions]:
     """What holds for every method that says nothing else."""
     from dift_geo.backends.device import pick_device
-    from dift_geo.benchmark.homography.protocols import protocol_named
+    from dift_geo.benchmark.run import default_keypoints
 
     keypoints = flags.pop("keypoints")
     if keypoints is not None:
         flags["detector"] = f"listed:{keypoints}"
-    flags["max_keypoints"] = flags["max_keypoints"] or protocol_named(protocol).max_keypoints
+    flags["max_keypoints"] = flags["max_keypoints"] or default_keypoints(protocol)
     matching = take_match_options(flags)
     extractor = take_extractor_options(flags)
     return replace(extractor, device=str(pick_device(extractor.device))), matching

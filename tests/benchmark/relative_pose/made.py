@@ -32,9 +32,10 @@ def cameras_text(names: dict[str, int], K=K, size_wh=SIZE_WH) -> str:
     """As cameras_gt.txt. names: of a photo -> index of its camera."""
     lines = ["# name width height fx fy cx cy  cam_from_world"]
     for name, index in names.items():
-        numbers = [*size_wh, K[0, 0], K[1, 1], K[0, 2], K[1, 2], *camera(index).ravel()]
-        lines.append(f"{name} {' '.join(map(repr, map(float, numbers)))}")
-    return "\n".join(lines).replace("640.0 480.0", "640 480") + "\n"
+        numbers = [K[0, 0], K[1, 1], K[0, 2], K[1, 2], *camera(index).ravel()]
+        words = " ".join(map(repr, map(float, numbers)))
+        lines.append(f"{name} {size_wh[0]} {size_wh[1]} {words}")
+    return "\n".join(lines) + "\n"
 
 
 def relative(first: int, second: int) -> np.ndarray:
