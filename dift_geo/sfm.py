@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -59,9 +59,13 @@ class SfmOptions:
         """What determines the model of given features and matches, for `summary.json`."""
         return asdict(self)
 
-    def choose_pairs(self, names: Sequence[str]) -> list[Pair]:
-        """The pairs of the named images that are to be matched."""
-        return choose_pairs(names, self.pairs or "exhaustive", self.overlap)
+    def choose_pairs(self, names: Sequence[str], left_out: Collection[str] = ()) -> list[Pair]:
+        """The pairs of the named images that are to be matched.
+
+        left_out: images that could not be read; a file of pairs may name them all the same.
+        """
+        how = self.pairs or "exhaustive"
+        return choose_pairs(names, how, self.overlap, left_out=left_out)
 
     def given_files(self) -> list[str]:
         """Files that the user handed over: a list of pairs."""
@@ -114,7 +118,7 @@ def reconstruct(
         watch.lap("extract")
         readable = [name for name in names if name not in set(skipped)]
         _need_two(readable, f"{len(readable)} of {len(names)} images in {images} can be read")
-        pairs = options.choose_pairs(readable)
+        pairs = options.choose_pairs(readable, set(skipped))
         _need_pairs(pairs, options.pairs or "exhaustive", f"the {len(readable)} readable images")
         match_pairs(features, pairs, matches, match, device=device)
         watch.lap("match")

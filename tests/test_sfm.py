@@ -329,6 +329,10 @@ def test_unreadable_photos_are_skipped_or_stop_it(rendered, tmp_path):
     assert result.summary["images"] == 2
     with pytest.raises(ValueError, match=r"words\.png"):
         reconstruct(photos, tmp_path / "strict", extractor, strict=True)
+    write_pairs(tmp_path / "p.txt", [("view_0.png", "view_1.png"), ("view_1.png", "words.png")])
+    named = SfmOptions(pairs=str(tmp_path / "p.txt"))
+    result = reconstruct(photos, tmp_path / "named", extractor, named)
+    assert (result.summary["pairs"], result.summary["skipped"]) == (1, ["words.png"])
     (photos / "view_1.png").unlink()
     with pytest.raises(ValueError, match=r"1 of 2 images in .* can be read, expected at least 2"):
         reconstruct(photos, tmp_path / "one", extractor)

@@ -51,6 +51,24 @@ def test_a_file_of_another_program_has_dashes_for_slashes(tmp_path):
 def test_matches_of_other_features_are_refused(tmp_path):
     matches_file(tmp_path / "m.h5", [("a/1.png", "c/5.png")])
     with pytest.raises(
-        ValueError, match=r"matches 'c-5.png', which has no features; the two files"
+        ValueError, match=r"matches 'c/5.png', which has no features; the two files"
     ):
         stored_pairs(NAMES, tmp_path / "m.h5")
+
+
+def test_a_file_that_holds_both_orders_gives_each_pair_once(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "hloc.h5", "w") as file:
+        for group in ("a-1.png/a-2.png", "a-2.png/a-1.png", "a-1.png/b 4.png"):
+            file[f"{group}/matches0"] = np.array([1, -1], np.int16)
+            file[f"{group}/matching_scores0"] = np.ones(2, np.float16)
+    pairs = [("a/1.png", "a/2.png"), ("a/1.png", "b 4.png")]
+    assert stored_pairs(NAMES, tmp_path / "hloc.h5") == pairs
+
+
+def test_names_that_share_a_place_in_hlocs_files_are_told_apart_in_ours(tmp_path):
+    names = ["a/1.png", "a-1.png", "b.png"]
+    matches_file(tmp_path / "m.h5", [("a-1.png", "b.png")])
+    assert stored_pairs(names, tmp_path / "m.h5") == [("a-1.png", "b.png")]
+    with pytest.raises(ValueError, match=r"matches 'a-1.png', which has no features"):
+        stored_pairs(["a/1.png", "a/1.png", "b.png"], tmp_path / "m.h5")
