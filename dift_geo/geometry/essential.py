@@ -50,7 +50,7 @@ class RelativePose:
 class _Seen:
     """What an estimator is given.
 
-    xy0, xy1: (N, 2) pixels of both images, no correspondence twice.
+    xy0, xy1: (N, 2) pixels of both images.
     K0, K1: (3, 3) pinhole intrinsics of both.
     """
 
@@ -90,7 +90,8 @@ def estimate_relative_pose(
     seed: of the draws; OpenCV draws the same ones always, so there it decides the order of the
         matches.
 
-    Identical correspondences count once in the estimate. Inliers are told by one rule for all
+    Identical correspondences, as SIFT's second orientations give, count as often as they are there;
+    for OpenCV's estimators, which can fail on them, once. Inliers are told by one rule for all
     estimators: Sampson error at most `max_error_px`; fewer than five are no answer. A camera that
     only turned gives its rotation with a direction of translation that means nothing, or None.
     Raises InputError for wrong shapes, other intrinsics and an unknown estimator.
@@ -102,13 +103,12 @@ def estimate_relative_pose(
         known = ", ".join(POSE_ESTIMATORS)
         raise InputError(f"estimator is {estimator!r}, expected one of {known}")
     K0, K1 = _pinhole(K0), _pinhole(K1)
-    unique = np.unique(np.concatenate([xy0, xy1], 1), axis=0)
-    if len(unique) < LEAST_MATCHES:
+    if len(_distinct(xy0, xy1)) < LEAST_MATCHES:
         return None
     search = Search(
         max_error_px=max_error_px, confidence=confidence, max_iterations=max_iterations, seed=seed
     )
-    pose = POSE_ESTIMATORS[estimator](_Seen(unique[:, :2], unique[:, 2:], K0, K1), search)
+    pose = POSE_ESTIMATORS[estimator](_Seen(xy0, xy1, K0, K1), search)
     if pose is None or not np.isfinite(pose).all() or not np.linalg.norm(pose[:, 3]) > 0:
         return None
     pose = np.column_stack([pose[:, :3], pose[:, 3] / np.linalg.norm(pose[:, 3])])
@@ -178,8 +178,9 @@ def _parameters(K: Float64) -> list[float]:
 
 
 def _opencv(method: int, seen: _Seen, search: Search) -> Float64 | None:
-    order = np.random.default_rng(search.seed).permutation(len(seen.xy0))
-    rays0, rays1 = _rays(seen.xy0[order], seen.K0), _rays(seen.xy1[order], seen.K1)
+    distinct = _distinct(seen.xy0, seen.xy1)
+    distinct = distinct[np.random.default_rng(search.seed).permutation(len(distinct))]
+    rays0, rays1 = _rays(distinct[:, :2], seen.K0), _rays(distinct[:, 2:], seen.K1)
     focal = np.mean([seen.K0[0, 0], seen.K0[1, 1], seen.K1[0, 0], seen.K1[1, 1]])
     try:
         E, mask = cv2.findEssentialMat(
@@ -202,6 +203,11 @@ def _opencv(method: int, seen: _Seen, search: Search) -> Float64 | None:
         if count > most:
             best, most = np.column_stack([R, t]).astype(np.float64), count
     return best
+
+
+def _distinct(xy0: Float64, xy1: Float64) -> Float64:
+    """(M, 4) the correspondences, each once."""
+    return np.unique(np.concatenate([xy0, xy1], 1), axis=0)
 
 
 def _rays(xy: Float64, K: Float64) -> Float64:
