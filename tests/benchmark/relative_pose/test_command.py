@@ -111,3 +111,24 @@ def test_protocols_of_both_tasks() -> None:
     assert (default_keypoints("poses"), default_keypoints("dift")) == (8192, 1000)
     with pytest.raises(InputError, match="protocol is 'x', expected one of dift"):
         open_task("folder", "x")
+
+
+def test_the_table_over_settings(scenes, tmp_path, pipeline_module, capsys) -> None:
+    words = [scenes, tmp_path, "--ratios", "0.8", "none", "--max-errors", "1", "2"]
+    words += ["--max-keypoints", "200", "--pairs-per-scene", "2"]
+    pipeline_module("two_view").main([str(word) for word in words])
+    results = json.loads((tmp_path / "two_view.json").read_text())["results"]
+    assert len(results) == 4
+    assert results[3]["setting"] == {
+        "descriptor": "rootsift",
+        "ratio": None,
+        "estimator": "poselib",
+        "max_error_px": 2.0,
+    }
+    assert set(results[0]["scenes"]) == {"abbey", "bridge"}
+    table = (tmp_path / "two_view.md").read_text()
+    assert "| rootsift, ratio 0.8, poselib 1 px |" in table
+    assert "| lowest auc@5 | abbey | bridge |" in table
+    assert table in capsys.readouterr().out
+    assert len(list((tmp_path / "cache").rglob("features-*.h5"))) == 1
+    assert len(list((tmp_path / "cache").rglob("matches-*.h5"))) == 2
