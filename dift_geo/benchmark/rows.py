@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 
 from dift_geo.benchmark.task import Layout, Row
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.recipe import write_whole
 
 __all__ = ["read_rows", "write_rows"]
 
@@ -21,14 +23,15 @@ def write_rows(path: str | Path, rows: Mapping[str, Sequence[Row]], layout: Layo
     """
     first = next(chain.from_iterable(rows.values()), None)
     columns = [] if first is None else list(first.values)
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*_names(layout), *columns])
-        for method, own in rows.items():
-            for row in own:
-                kind = [row.kind] if layout.kind else []
-                numbers = [row.values[column] for column in columns]
-                writer.writerow([method, row.group, row.item, *kind, *numbers])
+    text = StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*_names(layout), *columns])
+    for method, own in rows.items():
+        for row in own:
+            kind = [row.kind] if layout.kind else []
+            numbers = [row.values[column] for column in columns]
+            writer.writerow([method, row.group, row.item, *kind, *numbers])
+    write_whole(path, text.getvalue().encode())
 
 
 def read_rows(path: str | Path, layout: Layout) -> dict[str, tuple[Row, ...]]:

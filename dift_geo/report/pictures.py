@@ -7,9 +7,11 @@ Draws the plain data of results.json, and rows through the function it is given;
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dift_geo.recipe import write_whole
 from dift_geo.report.plots import plot_bars, plot_curves
 
 if TYPE_CHECKING:
@@ -94,4 +96,6 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure to a file."""
-    figure.savefig(path, dpi=110)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=110, format=path.suffix.removeprefix("."))
+    write_whole(path, picture.getvalue())
