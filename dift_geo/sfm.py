@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
 from dift_geo import __version__
-from dift_geo.colmap.cameras import CameraMode, Intrinsics, check_camera_models
+from dift_geo.colmap.cameras import (
+    CameraMode,
+    Intrinsics,
+    check_camera_models,
+    check_intrinsics,
+)
 from dift_geo.colmap.doors import check_photos
 from dift_geo.colmap.filling import Stores, fill_database
 from dift_geo.colmap.mapping import MapperName, Reconstruction, map_database, model_summary
@@ -71,10 +76,13 @@ class SfmOptions:
         """Files that the user handed over: a list of pairs."""
         return [] if self.pairs in (None, *PAIRS_BY_WORD) else [str(self.pairs)]
 
-    def check_models(self) -> None:
-        """Raise InputError for a camera model that COLMAP does not have."""
-        known = (model for model, _ in (self.intrinsics or {}).values())
-        check_camera_models([self.camera_model, *known])
+    def check(self, names: Iterable[str]) -> None:
+        """Refuse cameras that COLMAP does not have, and intrinsics of none of the named photos.
+
+        Raises InputError.
+        """
+        check_camera_models([self.camera_model])
+        check_intrinsics(self.intrinsics or {}, names)
 
 
 def reconstruct(
@@ -109,7 +117,7 @@ def reconstruct(
     space = Workspace(out, images, options.given_files())
     names = list_images(images)
     _need_two(names, f"{images} holds {len(names)} image(s)")
-    options.check_models()
+    options.check(names)
     options.choose_pairs(names)  # a file of pairs that does not fit is refused before any work
     features, matches = out / "features.h5", out / "matches.h5"
     with space.claimed():
@@ -154,9 +162,9 @@ def reconstruct_from_files(
     out = Path(out)
     given = [features, *([] if matches is None else [matches]), *options.given_files()]
     space = Workspace(out, images, given)
-    options.check_models()
     with FeatureStore(features) as store:
         names = list(store)
+        options.check(names)
         if matches is not None and options.pairs is None:
             pairs = stored_pairs(names, matches)
         else:
@@ -193,8 +201,8 @@ def reconstruct_from_stores(
     finds no model; what was there stays.
     """
     space = Workspace(out, images, [features_path, matches_path, Path(out) / "pairs.txt"])
-    options.check_models()
     stores = Stores(Path(features_path), Path(matches_path), pairs)
+    options.check(stores.names())
     with space.claimed():
         return _publish(space, images, stores, options, {}, verify=verify)
 

@@ -87,6 +87,8 @@ class Unused:
         (SfmOptions(camera_model="PINHOL"), "camera_model is 'PINHOL', expected one of"),
         (SfmOptions(intrinsics={"*": ("RADIO", [1.0])}), "camera_model is 'RADIO', expected"),
         (SfmOptions(pairs="pairs.txt"), "no pairs file at pairs.txt"),
+        (SfmOptions(intrinsics={"a/view 0.png": KNOWN["*"]}), "is 'view 0.png' meant"),
+        (SfmOptions(intrinsics={"*": ("PINHOLE", [])}), "PINHOLE got 0 parameters"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_work(

@@ -5,7 +5,7 @@ Knows neither features nor matches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.colmap.intrinsics import (
+    Intrinsics,
+    check_camera_models,
+    check_intrinsics,
+    read_intrinsics,
+)
 from dift_geo.errors import InputError
 from dift_geo.frames import to_colmap
+from dift_geo.pairs.text import numbered_lines, plain_name
 
 if TYPE_CHECKING:
     import pycolmap
@@ -24,13 +31,16 @@ __all__ = [
     "Intrinsics",
     "KnownCamera",
     "check_camera_models",
+    "check_intrinsics",
     "colmap_camera",
     "read_cameras",
     "read_intrinsics",
 ]
 
 CameraMode = Literal["auto", "single", "per-folder", "per-image"]
-Intrinsics = dict[str, tuple[str, list[float]]]  # COLMAP's model and parameters, by image name
+CAMERA_LINE = "name width height fx fy cx cy and 12 numbers of cam_from_world"
+NUMBERS = 18  # behind the name of a known camera
+MAX_SKEW = 1e-3  # of a rotation that was written with few digits
 
 
 @dataclass(frozen=True)
@@ -47,56 +57,53 @@ class KnownCamera:
     cam_from_world: NDArray[np.float64]
 
 
-def read_intrinsics(path: str | Path) -> Intrinsics:
-    """Known intrinsics: lines `IMAGE_NAME MODEL PARAMS...` in COLMAP's terms.
-
-    The name `*` is every other image, for instance `* PINHOLE 1379.7 1382.1 760.6 503.7`. Raises
-    InputError naming the line that does not fit.
-    """
-    known: Intrinsics = {}
-    for place, line in _lines(path):
-        wanted = f"{place}: {line!r}, expected `IMAGE_NAME MODEL PARAMS...` with a COLMAP model"
-        name, *fields = line.split()
-        try:
-            model, params = fields[0], [float(field) for field in fields[1:]]
-            expected = _parameter_count(model)
-        except (IndexError, KeyError, ValueError):
-            raise InputError(wanted) from None
-        if len(params) != expected:
-            raise InputError(f"{place}: {model} got {len(params)} parameters, expected {expected}")
-        known[name] = model, params
-    return known
-
-
 def read_cameras(path: str | Path) -> dict[str, KnownCamera]:
     """Known cameras by image name.
 
     Lines are `name width height fx fy cx cy` and the 12 numbers of cam_from_world, rows of (R | t)
-    one after the other; # starts a comment. Raises InputError naming the line that does not fit.
+    one after the other; # starts a comment. Names may hold spaces and stand in quotation marks. Raises MissingFileError where
+    there is no file and InputError naming the line that does not fit.
     """
-    cameras = {}
-    for place, line in _lines(path):
-        name, *fields = line.split()
-        try:
-            w, h = map(int, fields[:2])
-            fx, fy, cx, cy, *pose = map(float, fields[2:])
-            cam_from_world = np.array(pose).reshape(3, 4)
-        except ValueError:
-            wanted = "name width height fx fy cx cy and 12 numbers of cam_from_world"
-            raise InputError(f"{place}: {line[:60]!r}..., expected {wanted}") from None
-        K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-        cameras[name] = KnownCamera((w, h), K, cam_from_world)
+    cameras: dict[str, KnownCamera] = {}
+    for number, line in numbered_lines(path):
+        if line.lstrip().startswith("#"):
+            continue
+        place = f"{path}:{number}"
+        if not _is_camera(line):
+            raise InputError(f"{place}: {line.strip()[:60]!r}..., expected {CAMERA_LINE}")
+        name, *fields = line.strip().rsplit(None, NUMBERS)
+        name = plain_name(name)
+        if name in cameras:
+            raise InputError(f"{place}: {name!r} for the second time, expected each image once")
+        cameras[name] = _known_camera(place, [float(field) for field in fields])
     return cameras
 
 
-def check_camera_models(models: Iterable[str]) -> None:
-    """Raise InputError for the first word that is no camera model of COLMAP."""
-    import pycolmap
+def _is_camera(line: str) -> bool:
+    try:
+        return len([float(word) for word in line.rsplit(None, NUMBERS)[1:]]) == NUMBERS
+    except ValueError:
+        return False
 
-    known = [name for name in pycolmap.CameraModelId.__members__ if name != "INVALID"]
-    for model in models:
-        if model not in known:
-            raise InputError(f"camera_model is {model!r}, expected one of {', '.join(known)}")
+
+def _known_camera(place: str, numbers: Sequence[float]) -> KnownCamera:
+    """Refuse numbers that no camera has. `place` is where they come from."""
+    w, h, fx, fy, cx, cy, *pose = numbers
+    cam_from_world = np.array(pose).reshape(3, 4)
+    R = cam_from_world[:, :3]
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{place}: NaN or infinity, expected finite numbers")
+    if min(w, h) < 1 or w % 1 or h % 1 or min(fx, fy) <= 0:
+        raise InputError(
+            f"{place}: {w:g} x {h:g} pixels and focal lengths {fx:g} and {fy:g}, expected whole "
+            "pixels and lengths above 0"
+        )
+    if np.abs(R @ R.T - np.eye(3)).max() > MAX_SKEW or np.linalg.det(R) < 0:
+        raise InputError(
+            f"{place}: the pose turns by no rotation, expected rows of (R | t) that are orthonormal"
+        )
+    K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    return KnownCamera((int(w), int(h)), K, cam_from_world)
 
 
 def colmap_camera(camera: KnownCamera, camera_id: int) -> pycolmap.Camera:
@@ -112,18 +119,3 @@ def colmap_camera(camera: KnownCamera, camera_id: int) -> pycolmap.Camera:
         camera_id=camera_id,
         has_prior_focal_length=True,
     )
-
-
-def _lines(path: str | Path) -> Iterator[tuple[str, str]]:
-    """(file and number, line) of all lines but blank ones and comments."""
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip() and not line.startswith("#"):
-            yield f"{path}:{number}", line
-
-
-def _parameter_count(model: str) -> int:
-    """How many parameters a camera model of COLMAP has. Raises KeyError for a word that is none."""
-    import pycolmap
-
-    model_id = pycolmap.CameraModelId.__members__[model]
-    return len(pycolmap.Camera.create_from_model_id(1, model_id, 1.0, 1, 1).params)

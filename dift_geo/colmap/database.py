@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from dift_geo.colmap.cameras import CameraMode, Intrinsics, check_camera_models
+from dift_geo.colmap.cameras import CameraMode
 from dift_geo.colmap.doors import check_inside
+from dift_geo.colmap.intrinsics import (
+    Intrinsics,
+    check_camera_models,
+    check_intrinsics,
+    intrinsics_of,
+)
 from dift_geo.colmap.photos import Photo, read_photo
 from dift_geo.colmap.quiet import quiet
 from dift_geo.colmap.verification import verify_database
@@ -36,6 +42,7 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+FAR_OFF = 0.15  # of the side, from the middle of a photo to its principal point
 UNKNOWN_FOCAL = 1.2  # of the longest side, as COLMAP guesses
 
 
@@ -70,10 +77,11 @@ def build_database(
             f"camera_mode is {camera_mode!r}, expected one of {', '.join(get_args(CameraMode))}"
         )
     check_camera_models([camera_model])
+    check_intrinsics(intrinsics or {})
     photos = {name: read_photo(Path(images) / name) for name in names}
     groups: dict[_SharedCamera, list[str]] = {}
     for name, photo in photos.items():
-        known = (intrinsics or {}).get(name) or (intrinsics or {}).get("*") or (camera_model, [])
+        known = intrinsics_of(intrinsics, name) or (camera_model, ())
         groups.setdefault(_camera_of(photo, name, camera_mode, known), []).append(name)
     if camera_mode == "single" and len(groups) > 1:
         logger.warning(
@@ -147,11 +155,31 @@ class _SharedCamera:
         camera.has_prior_focal_length = bool(self.params) or photo.focal_px is not None
         if self.params:
             camera.params = list(self.params)
+            self._check_centre(camera)
         return camera
+
+    def _check_centre(self, camera: pycolmap.Camera) -> None:
+        """Refuse a principal point outside of the photo, warn where it is far from the middle."""
+        centre = np.array([camera.params[i] for i in camera.principal_point_idxs()])
+        if not len(centre):
+            return
+        off = np.abs(centre / self.size_wh - 1 / 2).max()
+        told = f"({centre[0]:g}, {centre[1]:g}) of {self.size_wh[0]} x {self.size_wh[1]} pixels"
+        if off >= 1 / 2:
+            raise InputError(
+                f"known intrinsics put the principal point at {told}, expected it inside; "
+                "are they of photos of another size?"
+            )
+        if off > FAR_OFF:
+            logger.warning(
+                "known intrinsics put the principal point at %s, far from the middle; are they of "
+                "photos of another size?",
+                told,
+            )
 
 
 def _camera_of(
-    photo: Photo, name: str, mode: CameraMode, known: tuple[str, list[float]]
+    photo: Photo, name: str, mode: CameraMode, known: tuple[str, Sequence[float]]
 ) -> _SharedCamera:
     model, params = known[0], tuple(known[1])
     folder = name.rpartition("/")[0]

@@ -146,6 +146,20 @@ def test_known_cameras_are_those_of_colmaps_own_import(tmp_path, write_exif):
     assert tables(tmp_path / "o.db") == tables(tmp_path / "theirs.db")
 
 
+def test_intrinsics_of_photos_of_another_size_are_told(scene, tmp_path, caplog):
+    def known(x, y):
+        return {"*": ("SIMPLE_PINHOLE", [FOCAL, x, y])}
+
+    arguments = tmp_path / "d.db", scene.images, ["view 0.png"]
+    for centre in ((640, 480), (1280, 240), (320, 481)):
+        with pytest.raises(ValueError, match=r"principal point at \(.*\) of 640 x 480 pixels, exp"):
+            build_database(*arguments, intrinsics=known(*centre))
+    build_database(*arguments, intrinsics=known(310, 250))
+    assert not caplog.records
+    build_database(*arguments, intrinsics=known(160, 120))
+    assert "principal point at (160, 120) of 640 x 480 pixels, far from the middle" in caplog.text
+
+
 def test_keypoints_outside_of_the_image_are_refused(scene, tmp_path):
     ids = build_database(tmp_path / "d.db", scene.images, ["view 0.png"])
     for xy in ([639 + 3.5, 0], [0, -4], [300, 2000]):
