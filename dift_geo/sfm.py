@@ -18,7 +18,13 @@ from dift_geo.colmap.cameras import (
 )
 from dift_geo.colmap.doors import check_photos
 from dift_geo.colmap.filling import Stores, fill_database
-from dift_geo.colmap.mapping import MapperName, Reconstruction, map_database, model_summary
+from dift_geo.colmap.mapping import (
+    MapperName,
+    Reconstruction,
+    map_database,
+    model_summary,
+    write_models,
+)
 from dift_geo.colmap.workspace import Workspace
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import InputError, NoModelError
@@ -192,7 +198,9 @@ def reconstruct_from_stores(
     *,
     verify: bool = True,
 ) -> Reconstruction:
-    """Stores -> `OUT/database.db`, the best model in `OUT/sparse/` and `OUT/summary.json`.
+    """Stores -> `OUT/database.db`, `OUT/summary.json` and models in `OUT/sparse/`.
+
+    The best model lies in `OUT/sparse/`, and all of them in `OUT/sparse/0`, `1`, ..., best first.
 
     pairs: names of the images; the pairs that `options` would choose play no part.
     verify: off, matches are taken as verified.
@@ -247,8 +255,7 @@ def _publish(
                 "overlapping photos taken from different places. "
                 "More keypoints (--max-keypoints) or a larger --size may help"
             )
-        (scratch / "sparse").mkdir()
-        made[0].write(str(scratch / "sparse"))
+        write_models(scratch / "sparse", made)
         times = {"seconds": {**seconds, **watch.seconds}}
         summary = found | times | model_summary(made) | {**about, "dift_geo": __version__}
         space.publish(scratch, summary)

@@ -244,6 +244,32 @@ def test_the_keywords_of_0_1_are_the_options(tmp_path):
     assert then.summary | {"seconds": 0} == now.summary | {"seconds": 0}
 
 
+def test_photos_of_two_places_become_two_models(tmp_path):
+    """Both are kept; what reads OUT/sparse finds the larger one."""
+    features, matches, pairs = tmp_path / "f.h5", tmp_path / "m.h5", []
+    with FeatureStore(features, {}) as all_features, MatchStore(matches, {}) as all_matches:
+        for place, views in {"a": 10, "b": 12}.items():
+            scene = make_scene(tmp_path / place, views=views, wrong=0, seed=views)
+            (tmp_path / "images").mkdir(exist_ok=True)
+            scene.images.rename(tmp_path / "images" / place)
+            with FeatureStore(scene.features) as few, MatchStore(scene.matches) as some:
+                for name in scene.poses:
+                    all_features[f"{place}/{name}"] = few[name]
+                for a, b in scene.pairs:
+                    pairs.append((f"{place}/{a}", f"{place}/{b}"))
+                    all_matches.put(pairs[-1], some[a, b], 150)
+        all_features.merge()
+        all_matches.merge()
+    out = tmp_path / "out"
+    options = SfmOptions(camera_mode="single", intrinsics=KNOWN)
+    result = reconstruct_from_files(tmp_path / "images", out, features, matches, options)
+    assert result.summary["registered"] == 12
+    assert result.summary["models"] == 2
+    assert result.summary["models_registered"] == [12, 10]
+    counts = [pycolmap.Reconstruction(str(out / "sparse" / n)).num_reg_images() for n in ".01"]
+    assert counts == [12, 12, 10]
+
+
 # files
 
 

@@ -61,8 +61,9 @@ def read_cameras(path: str | Path) -> dict[str, KnownCamera]:
     """Known cameras by image name.
 
     Lines are `name width height fx fy cx cy` and the 12 numbers of cam_from_world, rows of (R | t)
-    one after the other; # starts a comment. Names may hold spaces and stand in quotation marks. Raises MissingFileError where
-    there is no file and InputError naming the line that does not fit.
+    one after the other; # starts a comment. Names may hold spaces and stand in quotation marks.
+
+    Raises MissingFileError where there is no file and InputError naming the line that does not fit.
     """
     cameras: dict[str, KnownCamera] = {}
     for number, line in numbered_lines(path):

@@ -32,8 +32,9 @@ def read_intrinsics(path: str | Path) -> Intrinsics:
     """Known intrinsics: lines `IMAGE_NAME MODEL PARAMS...` in COLMAP's terms; # starts a comment.
 
     The name `*` is every other image, for instance `* PINHOLE 1379.7 1382.1 760.6 503.7`. Names may
-    hold spaces, and stand in quotation marks where they begin with #. Raises MissingFileError where there is no file and InputError naming the line that
-    does not fit.
+    hold spaces, and stand in quotation marks where they begin with #.
+
+    Raises MissingFileError where there is no file and InputError naming the line that does not fit.
     """
     known: Intrinsics = {}
     for number, line in numbered_lines(path):

@@ -24,10 +24,12 @@ __all__ = [
     "cam_from_world",
     "map_database",
     "model_summary",
+    "write_models",
 ]
 
 MapperName = Literal["incremental", "global"]
 Options = TypeVar("Options")
+NOTHING = (0, 0, 0)  # the size of no model
 MAPPER_SEEDS = 8  # of the incremental mapper, at most
 # up to so many images a run takes seconds, and it is worth asking for the best model twice
 SMALL = 30
@@ -69,10 +71,23 @@ def model_summary(models: Sequence[pycolmap.Reconstruction]) -> dict[str, Any]:
     return {
         "registered": best.num_reg_images(),
         "models": len(models),
+        "models_registered": [model.num_reg_images() for model in models],
         "points": best.num_points3D(),
         "reprojection_px": round(best.compute_mean_reprojection_error(), 4),
         "track_length_mean": round(best.compute_mean_track_length(), 3),
     }
+
+
+def write_models(folder: str | Path, models: Sequence[pycolmap.Reconstruction]) -> None:
+    """Models in COLMAP's binary files, the best of which comes first.
+
+    Each has a folder `0`, `1`, ... as COLMAP writes them; the best lies in `folder` itself, too.
+    """
+    for index, model in enumerate(models):
+        places = [Path(folder) / str(index)] + ([Path(folder)] if index == 0 else [])
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+            model.write(str(place))
 
 
 def map_database(
@@ -85,7 +100,7 @@ def map_database(
 ) -> list[pycolmap.Reconstruction]:
     """Run COLMAP's mapper; models, most registered images first, then most points.
 
-    Empty when it finds none.
+    All of them are of one run: the one that found the best. Empty when there is none.
 
     path: the database, with verified pairs.
     images: folder of the photos, for the colours of the points.
@@ -119,14 +134,16 @@ def _map_incrementally(job: _Job, seed: int) -> list[pycolmap.Reconstruction]:
 
     count = job.count_images()
     wanted = 2 if count <= SMALL else 1  # times that the best model should come
-    models: list[pycolmap.Reconstruction] = []
+    runs: list[list[pycolmap.Reconstruction]] = []
     for attempt in range(MAPPER_SEEDS):
         options = _incremental_options(seed + attempt, count)
-        models = _ranked([*models, *job.run(pycolmap.incremental_mapping, options)])
-        sizes = [_size(model) for model in models]
-        if models and models[0].num_reg_images() >= count / 2 and sizes.count(sizes[0]) >= wanted:
-            break
-    return models or _ranked(job.run(pycolmap.incremental_mapping, _last_resort(seed, count)))
+        runs.append(_ranked(job.run(pycolmap.incremental_mapping, options)))
+        best = _best(runs)
+        if best and best[0].num_reg_images() >= count / 2:
+            sizes = [_size(model) for models in runs for model in models]
+            if sizes.count(_size(best[0])) >= wanted:
+                break
+    return _best(runs) or _ranked(job.run(pycolmap.incremental_mapping, _last_resort(seed, count)))
 
 
 def _incremental_options(seed: int, image_count: int) -> pycolmap.IncrementalPipelineOptions:
@@ -182,6 +199,11 @@ class _Job:
 
 def _ranked(models: Iterable[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
     return sorted(models, key=_size, reverse=True)
+
+
+def _best(runs: Sequence[list[pycolmap.Reconstruction]]) -> list[pycolmap.Reconstruction]:
+    """The models of the run whose first one is the best; the earliest of several."""
+    return max(runs, key=lambda models: _size(models[0]) if models else NOTHING, default=[])
 
 
 def _size(model: pycolmap.Reconstruction) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ import pytest
 from synthetic_sfm import make_scene
 
 from dift_geo.colmap.database import build_database
-from dift_geo.colmap.mapping import cam_from_world, map_database
+from dift_geo.colmap.mapping import cam_from_world, map_database, write_models
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,30 @@ def test_small_sets_are_mapped_until_the_best_model_has_come_twice(mapping, tmp_
     assert [options.random_seed for options in mapping.asked] == [5, 6, 7, 8]
     assert {options.mapper.filter_max_reproj_error for options in mapping.asked} == {2.0}
     assert all(options.ba_refine_focal_length for options in mapping.asked)
-    sizes = [(model.images, model.points) for model in models]
-    assert sizes == [(4, 50), (4, 50), (4, 30), (3, 90)]
+    assert [(model.images, model.points) for model in models] == [(4, 50)]
+
+
+def test_all_models_of_the_best_run_come_and_none_of_another(mapping, tmp_path):
+    path = database_of(tmp_path / "d.db", 9)
+    mapping.found = [[Model(4, 90)], [Model(2, 20), Model(5, 50), Model(3, 10)], [Model(5, 50)]]
+    models = map_database(path, tmp_path, tmp_path / "models")
+    assert [model.images for model in models] == [5, 3, 2]
+
+
+def test_models_are_written_as_colmap_does_and_the_best_where_it_always_lay(tmp_path):
+    models = []
+    for count in (3, 2):
+        model = pycolmap.Reconstruction()
+        camera = pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", 100.0, 64, 48)
+        model.add_camera_with_trivial_rig(camera)
+        for i in range(1, count + 1):
+            image = pycolmap.Image(name=f"{count} {i}.png", camera_id=1, image_id=i)
+            model.add_image_with_trivial_frame(image, pycolmap.Rigid3d())
+        models.append(model)
+    write_models(tmp_path / "sparse", models)
+    for place, count in {".": 3, "0": 3, "1": 2}.items():
+        assert pycolmap.Reconstruction(str(tmp_path / "sparse" / place)).num_reg_images() == count
+    assert sorted(p.name for p in (tmp_path / "sparse").iterdir() if p.is_dir()) == ["0", "1"]
 
 
 def test_the_same_model_twice_is_enough(mapping, tmp_path):
