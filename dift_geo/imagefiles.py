@@ -6,6 +6,7 @@ traps that these leave open. Knows no paths: messages are continued by `images`,
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 from io import BytesIO
@@ -14,26 +15,38 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_PIXELS", "decode", "refuse_bomb"]
+__all__ = ["MAX_PIXELS", "SIGNATURES", "decode", "refuse_bomb"]
 
 MAX_PIXELS = 178_956_970  # where Pillow calls a header a decompression bomb: 13,377 squared
 ORIENTATION = 0x0112  # TIFF's and EXIF's tag
+# how files begin that are images whatever they are called
+SIGNATURES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(hei|hev|mif|avi[fs])"
+    rb"|\0\0\0\x0cjP  |BM.{4}\0{4}",
+    re.DOTALL,
+)
 IN_SCAN = frozenset(bytes([code]) for code in (0x00, *range(0xD0, 0xD8)))
 
 
 def refuse_bomb(data: bytes) -> None:
-    """Raise ValueError for a file whose header claims more than `MAX_PIXELS` pixels."""
+    """Raise ValueError for a file whose header claims more than `MAX_PIXELS` pixels, or is of a
+    format whose header nobody here knows: OpenCV would believe it.
+    """
     from PIL import Image, UnidentifiedImageError
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # half the limit is a warning there, and fine here
         try:
-            Image.open(BytesIO(data)).close()
+            with Image.open(BytesIO(data)) as image:
+                pixels = image.width * image.height
         except Image.DecompressionBombError:
-            limit = f"{MAX_PIXELS / 1e6:.0f} million pixels"
-            raise ValueError(f"claims more than {limit}; shrink it") from None
+            pixels = MAX_PIXELS + 1
         except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error):
-            return  # no header that Pillow knows: decoding will say what is wrong
+            if not SIGNATURES.match(data):
+                raise ValueError(f"is not a readable image ({len(data)} bytes)") from None
+            return  # decoding will say what is wrong
+    if pixels > MAX_PIXELS:
+        raise ValueError(f"claims more than {MAX_PIXELS / 1e6:.0f} million pixels; shrink it")
 
 
 def decode(data: bytes) -> NDArray:

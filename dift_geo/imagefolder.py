@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from dift_geo.errors import InputError, NotAFolderError
+from dift_geo.imagefiles import SIGNATURES
 
 __all__ = ["EXTENSIONS", "Listing", "list_images", "survey"]
 
@@ -60,12 +61,6 @@ UNREADABLE = frozenset(
     )
 )
 FILMS = frozenset(f".{kind}" for kind in ("mp4", "mov", "avi", "mkv", "m4v", "mts", "insv"))
-# how files begin that are images whatever they are called
-MAGIC = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(hei|hev|mif|avi[fs])"
-    rb"|\0\0\0\x0cjP  |BM.{4}\0{4}",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True)
@@ -154,7 +149,7 @@ def _why_passed_over(path: Path) -> str | None:
         return f"{path.suffix} is a film; write pictures of it as JPEG or PNG"
     try:
         with path.open("rb") as file:
-            if MAGIC.match(file.read(32)):
+            if SIGNATURES.match(file.read(32)):
                 return "holds an image, but is not called one; rename it to .jpg or .png"
     except OSError:
         pass

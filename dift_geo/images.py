@@ -34,6 +34,8 @@ __all__ = [
     "write_image",
 ]
 
+PIXELS_AT_ONCE = 1 << 20
+
 
 @dataclass(frozen=True)
 class Stamp:
@@ -85,13 +87,23 @@ def _to_8_bits(image: NDArray) -> NDArray[np.uint8]:
     """
     if image.dtype == np.uint8:
         return np.asarray(image, np.uint8)
-    finite = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
-    low, high = (float(x) for x in np.percentile(finite[::4, ::4], [0.1, 99.9]))
+    low, high = (float(x) for x in np.percentile(_finite(image[::4, ::4]), [0.1, 99.9]))
     whole = 65535.0 if image.dtype == np.uint16 else 0.0  # floats have no range of their own
-    if whole and high - low >= whole / 4:
-        return np.asarray(image >> 8, np.uint8)
-    stretched = (finite - low) * (255 / max(high - low, 1e-12))
-    return np.asarray(stretched.round().clip(0, 255), np.uint8)
+    wide = whole > 0 and high - low >= whole / 4
+    result = np.empty(image.shape, np.uint8)
+    rows = max(1, PIXELS_AT_ONCE // image.shape[1])  # large images would be held several times
+    for top in range(0, len(image), rows):
+        part = image[top : top + rows]
+        if wide:
+            result[top : top + rows] = part >> 8
+            continue
+        stretched = (_finite(part) - low) * (255 / max(high - low, 1e-12))
+        result[top : top + rows] = stretched.round().clip(0, 255)
+    return result
+
+
+def _finite(image: NDArray) -> NDArray[np.float32]:
+    return np.asarray(np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0), np.float32)
 
 
 def read_mask(folder: str | Path, name: str, size_wh: tuple[int, int]) -> NDArray[np.bool_] | None:

@@ -343,3 +343,28 @@ def test_the_hash_follows_content_and_the_stamp_follows_writing(tmp_path: Path) 
 def test_no_size_below_a_pixel(picture: np.ndarray, longest: int) -> None:
     with pytest.raises(ValueError, match=rf"longest side is {longest}, expected at least 1"):
         resize_longest(picture, longest)
+
+
+def test_what_only_opencv_would_believe_is_refused(tmp_path: Path, monkeypatch) -> None:
+    head = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 30000 +X 30000\n"
+    (tmp_path / "claims.jpg").write_bytes(head + bytes(100))
+    monkeypatch.setattr(cv2, "imdecode", None)  # not even asked
+    with pytest.raises(ValueError, match="claims.jpg is not a readable image"):
+        read_image(tmp_path / "claims.jpg")
+
+
+def test_the_limit_is_ours_whatever_others_set(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    (tmp_path / "bomb.ppm").write_bytes(b"P6 60000 60000 255 ")
+    with pytest.raises(ValueError, match="claims more than 179 million pixels"):
+        read_image(tmp_path / "bomb.ppm")
+
+
+def test_large_deep_pictures_are_converted_in_parts(tmp_path: Path, monkeypatch) -> None:
+    import dift_geo.images as images
+
+    deep = np.random.default_rng(0).integers(100, 4000, (50, 40), np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    at_once = read_image(tmp_path / "deep.png")
+    monkeypatch.setattr(images, "PIXELS_AT_ONCE", 130)
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), at_once)

@@ -75,6 +75,9 @@ class Projection:
             self.mean.tobytes() + self.matrix.astype(np.float16).tobytes() + constant
         ).hexdigest()[:16]
 
+    def _checksum(self, about: str) -> str:
+        return hashlib.sha256(f"{self.fingerprint} {about}".encode()).hexdigest()[:16]
+
     def apply(self, descriptors: ArrayLike) -> NDArray[np.float32]:
         """(N, D) -> (N, dim) float32 unit rows. Raises InputError when D is not the fitted one."""
         rows = np.asarray(descriptors, np.float32)
@@ -115,7 +118,8 @@ class Projection:
         tensors: dict[str, NDArray] = {"mean": self.mean, "matrix": self.matrix.astype(np.float16)}
         if self.constant:
             tensors["constant"] = np.array([self.constant, self.length], np.float32)
-        metadata = {"about": json.dumps(self.about), "fingerprint": self.fingerprint}
+        about = json.dumps(self.about)
+        metadata = {"about": about, "checksum": self._checksum(about)}
         write_whole(path, save(tensors, metadata=metadata))
 
     @classmethod
@@ -136,15 +140,17 @@ class Projection:
                 names = list(file.keys())
                 tensors = {name: file.get_tensor(name) for name in names}
                 metadata = file.metadata() or {}
-            about = json.loads(metadata.get("about", "{}"))
+            words = metadata.get("about", "{}")
+            about = json.loads(words)
         except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is no projection file: {error}") from error
         _check_tensors(path, tensors, about)
         constant, length = (float(x) for x in tensors.get("constant", (0.0, 1.0)))
         mean, matrix = (tensors[key].astype(np.float32) for key in ("mean", "matrix"))
         loaded = cls(mean, matrix, about, constant, length)
-        if metadata.get("fingerprint", loaded.fingerprint) != loaded.fingerprint:
-            raise InputError(f"{path} is damaged: its numbers are not those written; copy it again")
+        checksum = loaded._checksum(words)
+        if metadata.get("checksum", checksum) != checksum:
+            raise InputError(f"{path} is damaged: its checksum is another one; copy it again")
         return loaded
 
 
