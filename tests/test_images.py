@@ -349,7 +349,7 @@ def test_what_only_opencv_would_believe_is_refused(tmp_path: Path, monkeypatch) 
     head = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 30000 +X 30000\n"
     (tmp_path / "claims.jpg").write_bytes(head + bytes(100))
     monkeypatch.setattr(cv2, "imdecode", None)  # not even asked
-    with pytest.raises(ValueError, match="claims.jpg is not a readable image"):
+    with pytest.raises(ValueError, match=r"claims.jpg is not a readable image"):
         read_image(tmp_path / "claims.jpg")
 
 
