@@ -54,6 +54,7 @@ def settings(options: argparse.Namespace) -> Iterator[tuple[dict[str, object], d
                 estimator=estimator,
                 max_error_px=limit,
                 sequences=options.scenes,
+                max_angle_deg=options.max_angle,
                 pairs_per_scene=options.pairs_per_scene,
                 seed=options.seed,
             )
@@ -116,6 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--estimators", nargs="+", choices=estimators, default=["poselib"])
     parser.add_argument("--max-errors", nargs="+", type=float, default=[1.0], metavar="PX")
     parser.add_argument("--scenes", nargs="+", metavar="NAME", help="patterns like 'sacre_*' work")
+    parser.add_argument("--max-angle", type=float, metavar="DEG", help="of directions of view")
     parser.add_argument("--pairs-per-scene", type=int, metavar="N")
     parser.add_argument("--backend", default="tiny")
     parser.add_argument("--detector", default="sift")
