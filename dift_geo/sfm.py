@@ -61,6 +61,12 @@ class SfmOptions:
     camera_model: str = option("SIMPLE_RADIAL", "a camera model of COLMAP", metavar="MODEL")
     mapper: MapperName = option("incremental", "COLMAP's mapper; global is GLOMAP")
     seed: int = option(0, "of RANSAC and of the mapper's first attempt")
+    threads: int = option(
+        1,
+        "of the mapper; with one, the same seed gives the same model; 0 takes all processors",
+        metavar="N",
+        least=0,
+    )
     intrinsics: Intrinsics | None = None
 
     def __post_init__(self) -> None:
@@ -245,7 +251,14 @@ def _publish(
             verify=verify,
         )
         watch.lap("verify")
-        made = map_database(database, images, models, mapper=options.mapper, seed=options.seed)
+        made = map_database(
+            database,
+            images,
+            models,
+            mapper=options.mapper,
+            seed=options.seed,
+            threads=options.threads,
+        )
         watch.lap("map")
         if not made:
             raise NoModelError(

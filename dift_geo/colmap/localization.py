@@ -120,7 +120,7 @@ def triangulate_map(
 
     if len(cameras) < 2:
         raise InputError(f"{len(cameras)} photo of known pose, expected at least 2 for a map")
-    options = pycolmap.IncrementalPipelineOptions(random_seed=seed)
+    options = pycolmap.IncrementalPipelineOptions(random_seed=seed, num_threads=1)  # repeatable
     options.triangulation.ignore_two_view_tracks = False  # a map of two photos has no others
     with TemporaryDirectory() as folder:
         copy = Path(shutil.copy(database, Path(folder) / "map.db"))

@@ -97,6 +97,7 @@ def map_database(
     *,
     mapper: MapperName = "incremental",
     seed: int = 0,
+    threads: int = 1,
 ) -> list[pycolmap.Reconstruction]:
     """Run COLMAP's mapper; models, most registered images first, then most points.
 
@@ -108,16 +109,19 @@ def map_database(
     mapper: the incremental one is tried with several seeds, see `_map_incrementally`; the global
         one (GLOMAP) once.
     seed: the first one.
+    threads: 0 takes all processors. With one, the same database gives the same model to the last
+        digit; with more, COLMAP adds numbers up in an order that differs from run to run.
     """
     import pycolmap
 
     if mapper not in get_args(MapperName):
         raise InputError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    job = _Job(str(path), str(images), str(folder))
+    job = _Job(str(path), str(images), str(folder), threads or -1)
     if mapper == "incremental":
         return _map_incrementally(job, seed)
     options = pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)
+    options.num_threads = job.threads
     return _ranked(job.run(pycolmap.global_mapping, options))
 
 
@@ -136,20 +140,25 @@ def _map_incrementally(job: _Job, seed: int) -> list[pycolmap.Reconstruction]:
     wanted = 2 if count <= SMALL else 1  # times that the best model should come
     runs: list[list[pycolmap.Reconstruction]] = []
     for attempt in range(MAPPER_SEEDS):
-        options = _incremental_options(seed + attempt, count)
+        options = _incremental_options(seed + attempt, count, job.threads)
         runs.append(_ranked(job.run(pycolmap.incremental_mapping, options)))
         best = _best(runs)
         if best and best[0].num_reg_images() >= count / 2:
             sizes = [_size(model) for models in runs for model in models]
             if sizes.count(_size(best[0])) >= wanted:
                 break
-    return _best(runs) or _ranked(job.run(pycolmap.incremental_mapping, _last_resort(seed, count)))
+    if best := _best(runs):
+        return best
+    options = _last_resort(seed, count, job.threads)
+    return _ranked(job.run(pycolmap.incremental_mapping, options))
 
 
-def _incremental_options(seed: int, image_count: int) -> pycolmap.IncrementalPipelineOptions:
+def _incremental_options(
+    seed: int, image_count: int, threads: int
+) -> pycolmap.IncrementalPipelineOptions:
     import pycolmap
 
-    options = pycolmap.IncrementalPipelineOptions(random_seed=seed)
+    options = pycolmap.IncrementalPipelineOptions(random_seed=seed, num_threads=threads)
     options.mapper.filter_max_reproj_error = MAX_REPROJECTION_PX
     if image_count == 2:
         # two views do not determine the cameras: refined, they drift off and take the pose along
@@ -157,12 +166,12 @@ def _incremental_options(seed: int, image_count: int) -> pycolmap.IncrementalPip
     return options
 
 
-def _last_resort(seed: int, image_count: int) -> pycolmap.IncrementalPipelineOptions:
+def _last_resort(seed: int, image_count: int, threads: int) -> pycolmap.IncrementalPipelineOptions:
     """Keep small models, start from a narrow pair, and keep tracks of two views.
 
     COLMAP 4 drops those tracks, although they are all that two images have.
     """
-    options = _incremental_options(seed, image_count)
+    options = _incremental_options(seed, image_count, threads)
     options.min_model_size = 2
     options.triangulation.ignore_two_view_tracks = False
     options.mapper.init_min_tri_angle = 1.0
@@ -171,11 +180,18 @@ def _last_resort(seed: int, image_count: int) -> pycolmap.IncrementalPipelineOpt
 
 @dataclass(frozen=True)
 class _Job:
-    """Where a mapper reads and writes: database, folder of photos, folder of models."""
+    """Where a mapper reads and writes, and by how many threads.
+
+    database: the file.
+    images: folder of the photos.
+    folder: of the models.
+    threads: -1 takes all processors.
+    """
 
     database: str
     images: str
     folder: str
+    threads: int
 
     def count_images(self) -> int:
         import pycolmap

@@ -157,3 +157,10 @@ def test_poses_of_a_model_are_those_of_registered_images():
     (found,) = cam_from_world(model).items()
     assert found[0] == "a.png"
     np.testing.assert_allclose(found[1], pose, atol=1e-12)
+
+
+@pytest.mark.parametrize(("asked", "given"), [({}, 1), ({"threads": 3}, 3), ({"threads": 0}, -1)])
+def test_one_thread_maps_unless_more_are_asked_for(mapping, tmp_path, asked, given):
+    mapping.found = [[]] * 9
+    map_database(database_of(tmp_path / "d.db", 5), tmp_path, tmp_path / "models", **asked)
+    assert {options.num_threads for options in mapping.asked} == {given}
