@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -28,6 +29,7 @@ from dift_geo.backends.config import (
 from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.tap import run_until
+from dift_geo.backends.weights import load_module
 from dift_geo.errors import InputError, MissingFileError
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ __all__ = ["Tiny", "WEIGHTS", "read_settings", "write_settings"]
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "tiny"
 WEIGHT_FILE = "diffusion_pytorch_model.safetensors"
 SETTINGS_FILE = "settings.json"
+CONFIG_FILE, SCHEDULER_FILE = "config.json", "scheduler_config.json"
+MAX_NUMBER, MAX_LAYERS = 65536, 64  # of channels, steps, layers
 BLOCK = 4  # pixels per side that become channels of one cell
 LUMA = (0.299, 0.587, 0.114)
 
@@ -64,8 +68,6 @@ class Tiny(Backend):
         precision: Precision = "auto",
         random_seed: int | None = None,
     ) -> None:
-        from diffusers import DDPMScheduler
-
         self.folder = Path(folder)
         weights = self.folder / WEIGHT_FILE
         if not weights.is_file():
@@ -75,8 +77,7 @@ class Tiny(Backend):
             )
         self.device = pick_device(device)
         self.dtype = pick_dtype(self.device, "float32" if precision == "auto" else precision)
-        scheduler = DDPMScheduler.from_pretrained(self.folder, local_files_only=True)
-        self.alphas_cumprod: Tensor = scheduler.alphas_cumprod.to(self.device)
+        self.alphas_cumprod: Tensor = _schedule(self.folder).to(self.device)
         self.random_seed = random_seed
         if random_seed is None:
             unet = _trained(self.folder)
@@ -90,8 +91,8 @@ class Tiny(Backend):
         self.name = self.folder.resolve().name
         self.multiple = BLOCK * 2 ** (len(self.unet.up_blocks) - 1)
         # as written: what diffusers adds of its own differs between its versions
-        configs = (self.folder / file for file in ("config.json", "scheduler_config.json"))
-        self._config = configs_fingerprint(*(json.loads(file.read_bytes()) for file in configs))
+        configs = [_config(self.folder / file) for file in (CONFIG_FILE, SCHEDULER_FILE)]
+        self._config = configs_fingerprint(*configs)
 
     def recipe(self) -> dict[str, object]:
         """Name, fingerprints of weights and configurations, and the precision if not float32."""
@@ -160,20 +161,81 @@ class Tiny(Backend):
 
 
 def _trained(folder: Path) -> UNet2DModel:
-    from diffusers.models.unets.unet_2d import UNet2DModel
-
-    return UNet2DModel.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
+    weights = folder / WEIGHT_FILE
+    unet = load_module(
+        lambda: _network(folder), [weights], device=torch.device("cpu"), dtype=torch.float32
     )
+    for name, tensor in unet.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"{weights} is damaged: {name} holds NaN or infinity; copy it again")
+    return unet
 
 
 def _random(folder: Path, seed: int) -> UNet2DModel:
     """Torch's own random weights; the global random state is left alone."""
-    from diffusers.models.unets.unet_2d import UNet2DModel
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet2DModel.from_config(UNet2DModel.load_config(folder))
+        return _network(folder)
+
+
+def _network(folder: Path) -> UNet2DModel:
+    """The architecture that a folder describes. Raises InputError where it describes none."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    config = _config(folder / CONFIG_FILE)
+    with _described_by(folder / CONFIG_FILE):
+        _check_sizes(config)
+        return UNet2DModel.from_config(config)
+
+
+def _schedule(folder: Path) -> Tensor:
+    """The share of signal at each step of training."""
+    from diffusers import DDPMScheduler
+
+    config = _config(folder / SCHEDULER_FILE)
+    with _described_by(folder / SCHEDULER_FILE):
+        _check_sizes(config)
+        shares: Tensor = DDPMScheduler.from_config(config).alphas_cumprod
+        if not torch.isfinite(shares).all():
+            raise ValueError("its noise is not finite")
+        return shares
+
+
+def _config(file: Path) -> dict[str, object]:
+    try:
+        plain = json.loads(file.read_bytes())
+        if isinstance(plain, dict):
+            return plain
+        reason = f"it holds {type(plain).__name__}"
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error)
+    raise InputError(
+        f"{file} is no configuration ({reason}); expected a folder written by "
+        "pipelines/train_tiny.py export, copy it again"
+    )
+
+
+def _check_sizes(config: Mapping[str, object]) -> None:
+    """Raise ValueError for numbers of no network: building it would take all memory."""
+    for name, value in config.items():
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not abs(number) <= MAX_NUMBER:
+                raise ValueError(f"{name} is {str(number)[:20]}")
+    layers = config.get("layers_per_block", 1)
+    if not isinstance(layers, int) or not 0 < layers <= MAX_LAYERS:
+        raise ValueError(f"layers_per_block is {layers!r}")
+
+
+@contextmanager
+def _described_by(file: Path) -> Iterator[None]:
+    """What diffusers raises in the `with` block is the fault of this configuration."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # whatever comes to it
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(f"{file} describes no model of ours ({text}); copy it again") from error
 
 
 def read_settings(file: Path, reading: ReadingName | None = None) -> DiftConfig:
@@ -185,14 +247,18 @@ def read_settings(file: Path, reading: ReadingName | None = None) -> DiftConfig:
         plain = json.loads(file.read_text(encoding="utf-8"))
         name = reading or plain["default"]
         known = [name for name in get_args(ReadingName) if name in plain]
-        if name not in known:
-            raise InputError(f"{file} has no reading {name!r}, expected one of {', '.join(known)}")
-        return settings_from_plain(name, plain[name])
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        own = plain[name] if name in known else None
+    except (LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
         raise InputError(
             f"{file} holds no settings ({error}), expected a default reading and its fields; "
             "write it by pipelines/train_tiny.py export"
         ) from error
+    if own is None:
+        raise InputError(f"{file} has no reading {name!r}, expected one of {', '.join(known)}")
+    try:
+        return settings_from_plain(name, own)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
 
 
 def write_settings(file: Path, settings: Mapping[ReadingName, DiftConfig]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -267,3 +268,41 @@ def test_shipped_settings(tiny) -> None:
     )
     assert tiny.settings(None, "default") == tiny.settings("oriented", "default") == oriented
     assert tiny.settings("dense", "default") == DiftConfig(t=100, layers=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", b"{", "is no configuration"),
+        ("config.json", b"[1]", "holds list"),
+        ("config.json", b"[" * 100_000, "is no configuration"),
+        ("config.json", b'{"block_out_channels": [9999999999]}', "block_out_channels is 9999999"),
+        ("config.json", b'{"layers_per_block": 1000}', "layers_per_block is 1000"),
+        ("config.json", b'{"down_block_types": ["None"]}', "describes no model of ours"),
+        ("scheduler_config.json", b"\xff", "is no configuration"),
+        ("scheduler_config.json", b'{"num_train_timesteps": 1e12}', "num_train_timesteps is 1"),
+        ("scheduler_config.json", b'{"beta_schedule": "steep"}', "describes no model of ours"),
+        ("settings.json", b'{"default": 3}', "has no reading 3"),
+        ("settings.json", b'{"default": "dense", "dense": {"t": "late"}}', "settings.json"),
+        ("diffusion_pytorch_model.safetensors", b"\0" * 99, "cut short or corrupt"),
+    ],
+)
+def test_a_damaged_folder_is_one_line_that_names_the_file(tmp_path, name, content, message) -> None:
+    folder = Path(shutil.copytree(WEIGHTS, tmp_path / "model"))
+    (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        Tiny(folder).settings(None, "default")
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(WEIGHTS, tmp_path / "model"))
+    file = folder / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    tensors["conv_in.weight"][0, 0, 0, 0] = float("nan")
+    save_file(tensors, file)
+    with pytest.raises(InputError, match=r"conv_in.weight holds NaN or infinity"):
+        Tiny(folder)
