@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 import cv2
@@ -19,9 +21,10 @@ __all__ = ["MAX_PIXELS", "SIGNATURES", "decode", "refuse_bomb"]
 
 MAX_PIXELS = 178_956_970  # where Pillow calls a header a decompression bomb: 13,377 squared
 ORIENTATION = 0x0112  # TIFF's and EXIF's tag
+TIFF_ORDERS = {b"II": "<", b"MM": ">"}  # of bytes, by how the file begins
 # how files begin that are images whatever they are called
 SIGNATURES = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(hei|hev|mif|avi[fs])"
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II[*+]\0|MM\0[*+]|RIFF....WEBP|....ftyp(hei|hev|mif|avi[fs])"
     rb"|\0\0\0\x0cjP  |BM.{4}\0{4}",
     re.DOTALL,
 )
@@ -32,7 +35,7 @@ def refuse_bomb(data: bytes) -> None:
     """Raise ValueError for a file whose header claims more than `MAX_PIXELS` pixels, or is of a
     format whose header nobody here knows: OpenCV would believe it.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # half the limit is a warning there, and fine here
@@ -41,7 +44,7 @@ def refuse_bomb(data: bytes) -> None:
                 pixels = image.width * image.height
         except Image.DecompressionBombError:
             pixels = MAX_PIXELS + 1
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error):
+        except Exception:  # Pillow's readers raise whatever comes to them
             if not SIGNATURES.match(data):
                 raise ValueError(f"is not a readable image ({len(data)} bytes)") from None
             return  # decoding will say what is wrong
@@ -61,14 +64,35 @@ def decode(data: bytes) -> NDArray:
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"):
         return _decode_heif(data)
     data = _without_tiff_orientation(data)
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+    with _silent():
+        image = _decoded(data, cv2.IMREAD_COLOR_RGB)
+        if image is None and TIFF_ORDERS.get(data[:2]):
+            image = _decoded(data, cv2.IMREAD_GRAYSCALE)  # of whole numbers or floats of 32 bits
+    if image is None:
+        raise ValueError(f"is not a readable image ({len(data)} bytes)")
+    if image.ndim == 2:
+        return np.broadcast_to(image[..., None], (*image.shape, 3))
+    return image
+
+
+def _decoded(data: bytes, flags: int) -> NDArray | None:
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:
         raise ValueError(f"cannot be decoded: {error.err}") from error
-    if image is None:
-        raise ValueError(f"is not a readable image ({len(data)} bytes)")
-    return np.asarray(image)
+    return None if image is None or not image.size else np.asarray(image)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """OpenCV's own lines about what it cannot read are not printed: there will be one of ours."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _decode_heif(data: bytes) -> NDArray:
@@ -84,16 +108,22 @@ def _decode_heif(data: bytes) -> NDArray:
 
 def _without_tiff_orientation(data: bytes) -> bytes:
     """The same TIFF with orientation 1: OpenCV turns a TIFF whatever it is told; others pass."""
-    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(data[:4])
+    order = TIFF_ORDERS.get(data[:2])
     if order is None:
         return data
     try:
-        (at,) = struct.unpack_from(f"{order}I", data, 4)
-        (entries,) = struct.unpack_from(f"{order}H", data, at)
-        for entry in range(at + 2, at + 2 + 12 * entries, 12):
-            tag, kind, count = struct.unpack_from(f"{order}HHI", data, entry)
+        (version,) = struct.unpack_from(f"{order}H", data, 2)
+        # where the list of tags begins, how many there are, a tag: BigTIFF counts in 64 bits
+        first, many, tag_form = ("8xQ", "Q", "HHQ8x") if version == 43 else ("4xI", "H", "HHI4x")
+        (at,) = struct.unpack_from(order + first, data)
+        (entries,) = struct.unpack_from(order + many, data, at)
+        at += struct.calcsize(order + many)
+        size, value = struct.calcsize(order + tag_form), struct.calcsize(order + tag_form[:3])
+        for entry in range(at, at + size * entries, size):
+            tag, kind, count = struct.unpack_from(order + tag_form, data, entry)
             if (tag, kind, count) == (ORIENTATION, 3, 1):
-                return data[: entry + 8] + struct.pack(f"{order}H", 1) + data[entry + 10 :]
+                place = entry + value
+                return data[:place] + struct.pack(f"{order}H", 1) + data[place + 2 :]
     except struct.error:  # cut short: decoding will say so
         pass
     return data

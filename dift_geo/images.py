@@ -86,7 +86,7 @@ def _to_8_bits(image: NDArray) -> NDArray[np.uint8]:
     little.
     """
     if image.dtype == np.uint8:
-        return np.asarray(image, np.uint8)
+        return np.ascontiguousarray(image)
     low, high = (float(x) for x in np.percentile(_finite(image[::4, ::4]), [0.1, 99.9]))
     whole = 65535.0 if image.dtype == np.uint16 else 0.0  # floats have no range of their own
     wide = whole > 0 and high - low >= whole / 4

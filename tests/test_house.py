@@ -91,14 +91,7 @@ NAMED = {
 }
 
 # where files are written in place: aside and renamed, in parts that are resumed, or by a tool
-# exchange writes texts of many megabytes; to be settled there
-WRITERS = {
-    "colmap/exchange.py",
-    "recipe.py",
-    "backends/cache.py",
-    "benchmark/homography/download.py",
-    "backends/tiny.py",
-}
+WRITERS = {"recipe.py", "backends/cache.py", "benchmark/homography/download.py", "backends/tiny.py"}
 
 TESTED_WITH = {
     "imagefiles.py": "images.py",

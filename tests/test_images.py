@@ -368,3 +368,39 @@ def test_large_deep_pictures_are_converted_in_parts(tmp_path: Path, monkeypatch)
     at_once = read_image(tmp_path / "deep.png")
     monkeypatch.setattr(images, "PIXELS_AT_ONCE", 130)
     np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), at_once)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_a_grey_tiff_of_32_bits_is_stretched(tmp_path: Path, picture: np.ndarray, dtype) -> None:
+    grey = picture[..., 1].astype(dtype)
+    Image.fromarray(grey * 30 + 2000).save(tmp_path / "deep.tif")
+    read = read_image(tmp_path / "deep.tif")
+    assert read.shape == picture.shape
+    assert np.corrcoef(read[..., 0].ravel(), grey.ravel())[0, 1] > 0.999
+    assert (read == read[..., :1]).all()
+
+
+def test_a_grey_picture_of_floats_has_three_channels(tmp_path: Path, picture: np.ndarray) -> None:
+    Image.fromarray(picture[..., 1].astype(np.float32)).save(tmp_path / "a.pfm", "PPM")
+    (tmp_path / "a.pfm").rename(tmp_path / "a.ppm")
+    assert read_image(tmp_path / "a.ppm").shape == picture.shape
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_big_tiff_is_read_in_its_stored_frame(
+    tmp_path: Path, picture: np.ndarray, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(picture).save(tmp_path / "big.tif", big_tiff=True, exif=exif)
+    assert (tmp_path / "big.tif").read_bytes().startswith(b"II+")
+    np.testing.assert_array_equal(read_image(tmp_path / "big.tif"), picture)
+
+
+def test_opencv_says_nothing_of_its_own(tmp_path: Path, capfd) -> None:
+    head = cv2.imencode(".tif", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
+    (tmp_path / "cut.tif").write_bytes(head[:60])
+    with pytest.raises(ValueError, match=r"cut.tif"):
+        read_image(tmp_path / "cut.tif")
+    assert "ERROR" not in capfd.readouterr().err
+    assert cv2.utils.logging.getLogLevel() > 0  # as before

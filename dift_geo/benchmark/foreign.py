@@ -6,6 +6,7 @@ Gives them as `Features` by image name. Knows nothing of scoring.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,12 @@ from dift_geo.store.features import FeatureStore
 from dift_geo.types import Features, Keypoints
 
 __all__ = ["ForeignFeatures", "read_npz_features", "squared_distance_rows"]
+
+# what numpy and the modules below it raise for files that are damaged or claim too much
+NPZ_RAISES = (
+    *(LookupError, ValueError, TypeError, OSError, EOFError, MemoryError, OverflowError),
+    *(RuntimeError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -100,8 +107,13 @@ def read_npz_features(path: str | Path, size_wh: tuple[int, int]) -> Features:
         with np.load(path, allow_pickle=False) as file:
             xy, descriptors = file["keypoints"], file["descriptors"]
             scores = file["scores"].ravel() if "scores" in file else np.zeros(0)
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+    except NPZ_RAISES as error:
         raise InputError(f"{path} is no npz with keypoints and descriptors: {error}") from error
+    for name, array in (("keypoints", xy), ("descriptors", descriptors)):
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise InputError(f"{path}: {name} hold NaN or infinity, expected finite numbers")
+    if not xy.ndim or (len(xy) and xy.size // len(xy) < 2) or not descriptors.ndim:
+        raise InputError(f"{path} holds keypoints of shape {xy.shape}, expected (N, 2)")
     xy = xy.reshape(len(xy), -1)[:, :2] if len(xy) else np.zeros((0, 2))
     if len(descriptors) != len(xy) or descriptors.ndim != 2:
         raise InputError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -24,6 +24,7 @@ from dift_geo.detectors.colmap import ColmapKeypoints
 from dift_geo.detectors.colmap_database import ColmapDatabase, read_database
 from dift_geo.errors import InputError
 from dift_geo.frames import from_colmap, to_colmap
+from dift_geo.recipe import write_whole
 from dift_geo.store.check import check_pair
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
@@ -221,19 +222,22 @@ def export_text(
     pairs: names of the images whose matches are written.
     matches: store of the matches; None writes features alone.
 
-    Raises InputError for an image whose name holds a space.
+    Raises InputError, before anything is written, for an image whose name holds a space or leaves
+    its folder.
     """
     folder = Path(folder)
     with FeatureStore(features) as found:
         for name in found:
-            _refuse_spaces(name)
+            _refuse_as_file(name)
+        for name in found:
             target = folder / "features" / f"{name}.txt"
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(_feature_lines(found[name]), encoding="utf-8")
+            write_whole(target, _feature_lines(found[name]).encode())
     if matches is not None:
         with MatchStore(matches) as matched:
             blocks = [_match_lines(matched, pair) for pair in pairs]
-        (folder / "matches.txt").write_text("\n".join(blocks), encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "matches.txt", "\n".join(blocks).encode())
 
 
 def _match_lines(matches: MatchSource, pair: Pair) -> str:
@@ -263,7 +267,10 @@ def _sift_bytes(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
     return (SIFT_NORM * descriptors).round().clip(0, 255).astype(np.uint8)
 
 
-def _refuse_spaces(name: str) -> None:
+def _refuse_as_file(name: str) -> None:
+    """Refuse names that these files cannot hold, or that would be written outside their folder."""
+    if ".." in PurePosixPath(name).parts or name.startswith("/"):
+        raise InputError(f"{name!r} leaves its folder; expected names below one, rename the image")
     if any(character.isspace() for character in name):
         raise InputError(
             f"{name!r} holds a space, which COLMAP's text files cannot tell from a separator; "

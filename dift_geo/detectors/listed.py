@@ -19,6 +19,8 @@ from dift_geo.types import Keypoints
 
 __all__ = ["Listed", "read_keypoint_file"]
 
+MAX_PX = 1e6  # no picture is larger
+
 
 @dataclass(frozen=True)
 class Listed(Detector):
@@ -84,12 +86,15 @@ def read_keypoint_file(path: str | Path) -> NDArray[np.float32]:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"no keypoints at {path}")
-    lines = path.read_text(encoding="utf-8").splitlines()
     try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
         rows = [_pair(line) for line in lines if line.strip()]
-        return np.array(rows, np.float32).reshape(-1, 2)
-    except ValueError as error:
+        xy = np.array(rows, np.float64).reshape(-1, 2)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is no list of `x y` lines: {error}") from None
+    if not (np.abs(xy) <= MAX_PX).all():
+        raise InputError(f"{path} holds NaN or a place beyond any picture, expected pixels")
+    return xy.astype(np.float32)
 
 
 def _pair(line: str) -> list[float]:

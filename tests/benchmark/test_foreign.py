@@ -175,3 +175,23 @@ def test_foreign_method_refuses_what_it_cannot_do(tmp_path):
         ForeignMethod("x", tmp_path, metric="dot")
     with pytest.raises(ValueError, match="unit descriptors"):
         ForeignMethod("x", tmp_path, metric="l2", ratio=0.8)
+
+
+def test_an_npz_damaged_inside_is_one_line(tmp_path):
+    file, random = tmp_path / "a.npz", np.random.default_rng(0)
+    np.savez_compressed(file, keypoints=random.random((90, 2)), descriptors=random.random((90, 9)))
+    data = bytearray(file.read_bytes())
+    at = data.index(b"PK", 50)  # the second array; what stands before it is compressed
+    data[at - 200 : at - 100] = bytes(100)
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a.npz is no npz with keypoints and descriptors"):
+        read_npz_features(file, (9, 9))
+
+
+@pytest.mark.parametrize("broken", ["keypoints", "descriptors"])
+def test_an_npz_with_nan_is_refused(tmp_path, broken):
+    arrays = {"keypoints": np.ones((4, 2)), "descriptors": np.ones((4, 3))}
+    arrays[broken][1] = np.nan
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=rf"a.npz: {broken} hold NaN"):
+        read_npz_features(tmp_path / "a.npz", (9, 9))

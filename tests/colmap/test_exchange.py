@@ -344,3 +344,14 @@ def test_the_commands_of_the_documentation_run(
             for name in ("features.h5", "matches.h5"):
                 (tmp_path / name).unlink()
         assert main(command[1:]) == 0, command
+
+
+def test_names_that_leave_their_folder_are_refused_before_anything_is_written(tmp_path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        for name in ("a.png", "../../escaped.png"):
+            file.create_group(name)["keypoints"] = np.zeros((3, 2))
+    with pytest.raises(ValueError, match=r"'../../escaped.png' leaves its folder"):
+        export_text(tmp_path / "out" / "text", tmp_path / "f.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dift_geo.detectors.listed import Listed, read_keypoint_file
+from dift_geo.errors import InputError
 from dift_geo.extractor import build_extractor
 
 
@@ -80,3 +81,23 @@ def test_what_is_not_there_is_told(folder: Path, tmp_path: Path) -> None:
     (folder / "v_wall-4.kp").write_text("1 x\n")
     with pytest.raises(ValueError, match="is no list of `x y` lines"):
         read_keypoint_file(folder / "v_wall-4.kp")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe1\x00 \x002\x00", "is no list of `x y` lines"),
+        (b"1 2\nnan 3\n", "holds NaN or a place beyond any picture"),
+        (b"1e999 2\n", "holds NaN or a place beyond any picture"),
+        (b"1\n", "is no list of `x y` lines"),
+    ],
+)
+def test_a_damaged_list_is_one_line(tmp_path, content, message) -> None:
+    (tmp_path / "v_a-1.kp").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_keypoint_file(tmp_path / "v_a-1.kp")
+
+
+def test_a_mark_of_the_encoding_is_no_number(tmp_path) -> None:
+    (tmp_path / "v_a-1.kp").write_bytes(b"\xef\xbb\xbf1 2\n")
+    assert read_keypoint_file(tmp_path / "v_a-1.kp").tolist() == [[1, 2]]
