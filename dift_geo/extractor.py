@@ -15,7 +15,7 @@ from typing import Literal, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.backends.config import Dense, DiftConfig, Mode, Oriented, ReadingName
+from dift_geo.backends.config import Dense, DiftConfig, Mode, Oriented, ReadingName, Upright
 from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision
 from dift_geo.backends.loader import load_backend
@@ -97,7 +97,9 @@ class ExtractorOptions:
     )
     descriptor: str = option("dift", "what is computed at the keypoints", choices=DESCRIPTORS)
     reading: ReadingName | None = option(
-        None, "one map of the image or a patch a keypoint; default: what suits the backend"
+        None,
+        "one map of the image, or patches a keypoint: in its own frame, or upright and of fixed "
+        "sizes; default: what suits backend and detector",
     )
     max_keypoints: int = option(2048, "keypoints kept of an image", metavar="N", least=1)
     size: int | None = option(
@@ -149,7 +151,8 @@ class ExtractorOptions:
             for name in ("reading", "mode", "max_batch"):
                 if set_apart[name]:
                     raise InputError(f"config and {name} are set, expected one of them")
-        if self.mode == "paper" and (self.reading == "oriented" or self.backend == "tiny"):
+        by_patches = self.reading in ("oriented", "upright")
+        if self.mode == "paper" and (by_patches or self.backend == "tiny"):
             raise InputError(
                 f"mode 'paper' with backend {self.backend!r} and reading {self.reading!r}, "
                 "expected sd2.1, another Stable Diffusion or adm, and the dense reading"
@@ -160,8 +163,17 @@ class ExtractorOptions:
         if KINDS[kind].oriented is False:
             raise InputError(
                 f"the oriented reading needs keypoints with scale and angle, which "
-                f"{kind} does not give; use --reading dense or --detector sift"
+                f"{kind} does not give; use --reading dense or upright, or --detector sift"
             )
+
+    @property
+    def _bare(self) -> bool:
+        """Whether keypoints are found without scale and angle, so that nothing can be oriented.
+
+        Listed ones were chosen for a comparison, and so its reading has to be chosen too.
+        """
+        kind, _ = split_word(self.detector)
+        return KINDS[kind].oriented is False and not KINDS[kind].looked_up
 
     @property
     def _asks_dift(self) -> bool:
@@ -208,6 +220,8 @@ class ExtractorOptions:
         config = self.config
         if config is None:
             config = backend.settings(self.reading, self.mode)
+            if self.reading is None and isinstance(config.reading, Oriented) and self._bare:
+                config = backend.settings(Upright.name, self.mode)
             if config.noise is not None:
                 config = replace(config, noise=replace(config.noise, seed=self.seed))
             if self.max_batch is not None:
@@ -218,12 +232,12 @@ class ExtractorOptions:
 
     def _load_detector(self, config: DiftConfig | None = None) -> Detector:
         # where orientation does not enter the descriptor, a second orientation would repeat it
-        dense = config is not None and isinstance(config.reading, Dense)
+        turned = config is None or isinstance(config.reading, Oriented)
         return load_detector(
             self.detector,
             max_keypoints=self.max_keypoints,
             device=self.device,
-            upright=dense and self.descriptor == "dift",
+            upright=not turned and self.descriptor == "dift",
         )
 
     def _size(self, config: DiftConfig) -> int | None:

@@ -24,8 +24,8 @@ ORIENTATION = 0x0112  # TIFF's and EXIF's tag
 TIFF_ORDERS = {b"II": "<", b"MM": ">"}  # of bytes, by how the file begins
 # how files begin that are images whatever they are called
 SIGNATURES = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II[*+]\0|MM\0[*+]|RIFF....WEBP|....ftyp(hei|hev|mif|avi[fs])"
-    rb"|\0\0\0\x0cjP  |BM.{4}\0{4}",
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|II[*+]\0|MM\0[*+]|RIFF....WEBP"
+    rb"|....ftyp(hei|hev|mif|avi[fs])|\0\0\0\x0cjP  |BM.{4}\0{4}",
     re.DOTALL,
 )
 IN_SCAN = frozenset(bytes([code]) for code in (0x00, *range(0xD0, 0xD8)))

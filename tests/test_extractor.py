@@ -144,12 +144,12 @@ def test_what_is_asked_reaches_the_model():
         ({"size": 15}, "size is 15, expected at least 16"),
         ({"max_batch": 0}, "max_batch is 0, expected at least 1"),
         ({"precision": "float8"}, "precision is 'float8', expected one of auto"),
-        ({"reading": "sparse"}, "reading is 'sparse', expected one of dense, oriented"),
+        ({"reading": "sparse"}, "reading is 'sparse', expected one of dense, oriented, upright"),
         ({"mode": "paper"}, "mode 'paper' with backend 'tiny'"),
         ({"mode": "paper", "backend": "adm", "reading": "oriented"}, "and the dense reading"),
         (
             {"reading": "oriented", "detector": "superpoint"},
-            "which superpoint does not give; use --reading dense or --detector sift",
+            "which superpoint does not give; use --reading dense or upright, or --detector sift",
         ),
         (
             {"descriptor": "rootsift", "reading": "dense"},
@@ -192,7 +192,7 @@ def test_flags_and_words_are_made_of_the_fields():
         *("mode", "precision", "max_batch", "seed", "device"),
     ]
     help_text = parser.format_help()
-    for word in (*DESCRIPTORS, "colmap:DATABASE", "listed:FOLDER", "dense,oriented"):
+    for word in (*DESCRIPTORS, "colmap:DATABASE", "listed:FOLDER", "dense,oriented,upright"):
         assert word in help_text
 
 

@@ -1,12 +1,14 @@
 """What is asked of a diffusion model: plain data that refuses what cannot be done.
 
-Two readings, noise apart from both, and the settings that hold them. Knows no model and cannot act.
+Three readings, noise apart from all, and the settings that hold them. Knows no model and cannot
+act.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import ClassVar, Literal, get_args
 
 from dift_geo.errors import InputError
@@ -20,13 +22,14 @@ __all__ = [
     "Reading",
     "ReadingName",
     "Resize",
+    "Upright",
     "published",
     "reading_named",
     "settings_from_plain",
     "settings_to_plain",
 ]
 
-ReadingName = Literal["dense", "oriented"]
+ReadingName = Literal["dense", "oriented", "upright"]
 Mode = Literal["default", "paper"]
 Resize = Literal["bilinear", "pillow"]
 MAX_TILT = 8.0  # a surface seen at 83 degrees
@@ -76,15 +79,35 @@ class Oriented:
     name: ClassVar[ReadingName] = "oriented"
 
     def __post_init__(self) -> None:
-        _at_least_one("patch_px", self.patch_px)
-        _at_least_one("grid", self.grid)
-        if not self.extents or min(self.extents) <= 0:
-            raise InputError(f"extents is {self.extents}, expected one or more, all above 0")
-        if not 1 <= self.tilt <= MAX_TILT:
-            raise InputError(f"tilt is {self.tilt}, expected 1 (none) to {MAX_TILT}")
+        _check_patches("extents", self.extents, self.patch_px, self.tilt, self.grid)
 
 
-Reading = Dense | Oriented
+@dataclass(frozen=True, kw_only=True)
+class Upright:
+    """Upright patches of fixed sizes at each keypoint, for keypoints without scale and angle.
+
+    patch_px: side of a patch in pixels, as the network sees it.
+    radii_px: half of that side in pixels of the image; features are averaged over the patches of
+        all radii, and the wider their range the more may photos differ in zoom.
+    tilt: as `Oriented.tilt`, along the image's sides.
+    grid: as `Oriented.grid`.
+    """
+
+    patch_px: int = 32
+    radii_px: tuple[float, ...] = (16.0,)
+    tilt: float = 1.0
+    grid: int = 1
+
+    name: ClassVar[ReadingName] = "upright"
+
+    def __post_init__(self) -> None:
+        _check_patches("radii_px", self.radii_px, self.patch_px, self.tilt, self.grid)
+
+
+Reading = Dense | Oriented | Upright
+READINGS: Mapping[str, type[Reading]] = MappingProxyType(
+    {reading.name: reading for reading in (Dense, Oriented, Upright)}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +131,7 @@ class Noise:
 class DiftConfig:
     """How descriptors are read out of a diffusion model.
 
-    reading: `Dense` or `Oriented`, with what belongs to it.
+    reading: `Dense`, `Oriented` or `Upright`, with what belongs to it.
     t: timestep that the network is told, 0 to 999.
     layers: blocks read, concatenated; what their numbers mean is the backend's.
     noise: noise added; None shows the clean image, and the timestep only conditions the network.
@@ -122,8 +145,10 @@ class DiftConfig:
     max_batch: int = 256
 
     def __post_init__(self) -> None:
-        if not isinstance(self.reading, Dense | Oriented):
-            raise InputError(f"reading is {self.reading!r}, expected Dense(...) or Oriented(...)")
+        if not isinstance(self.reading, Reading):
+            raise InputError(
+                f"reading is {self.reading!r}, expected Dense(...), Oriented(...) or Upright(...)"
+            )
         if not isinstance(self.noise, Noise | None):
             raise InputError(f"noise is {self.noise!r}, expected Noise(...) or None")
         if not 0 <= self.t < 1000:
@@ -175,9 +200,7 @@ def published(model: Literal["sd", "adm"], reading: ReadingName | None) -> DiftC
 
 def reading_named(name: ReadingName) -> Reading:
     """A reading with the defaults of its fields."""
-    if name not in get_args(ReadingName):
-        raise InputError(f"reading is {name!r}, expected dense or oriented")
-    return Dense() if name == "dense" else Oriented()
+    return _reading_type(name)()
 
 
 def settings_to_plain(config: DiftConfig) -> dict[str, object]:
@@ -191,18 +214,33 @@ def settings_from_plain(name: str, plain: Mapping[str, object]) -> DiftConfig:
     Fields left out have their defaults. Raises InputError for a field that does not exist and for a
     value that is refused.
     """
-    readings: dict[str, type[Reading]] = {"dense": Dense, "oriented": Oriented}
-    if name not in readings:
-        raise InputError(f"reading is {name!r}, expected dense or oriented")
-    fields = _tuples(plain)
+    kind, fields = _reading_type(name), _tuples(plain)
     try:
-        reading = readings[name](**_tuples(fields.pop("reading", {})))
+        reading = kind(**_tuples(fields.pop("reading", {})))
         noise = fields.pop("noise", None)
         return DiftConfig(
             reading=reading, noise=None if noise is None else Noise(**_tuples(noise)), **fields
         )
     except TypeError as error:
         raise InputError(f"settings of the {name} reading cannot be used: {error}") from error
+
+
+def _reading_type(name: str) -> type[Reading]:
+    if name not in READINGS:
+        raise InputError(f"reading is {name!r}, expected {', '.join(READINGS)}")
+    return READINGS[name]
+
+
+def _check_patches(
+    field: str, sizes: tuple[float, ...], patch_px: int, tilt: float, grid: int
+) -> None:
+    """Refuse patches that cannot be cut; `field` is what the sizes are called."""
+    _at_least_one("patch_px", patch_px)
+    _at_least_one("grid", grid)
+    if not sizes or min(sizes) <= 0:
+        raise InputError(f"{field} is {sizes}, expected one or more, all above 0")
+    if not 1 <= tilt <= MAX_TILT:
+        raise InputError(f"tilt is {tilt}, expected 1 (none) to {MAX_TILT}")
 
 
 def _tuples(plain: object) -> dict:

@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.backends.config import Dense, DiftConfig
+from dift_geo.backends.config import Dense, DiftConfig, Upright
 from dift_geo.backends.contract import Backend
 from dift_geo.detectors.contract import Describer, Detector, detect_and_describe, name_of_pixels
 from dift_geo.dift.dense import read_dense, require_multiple
 from dift_geo.dift.noise import configured_features, seeded
-from dift_geo.dift.oriented import read_oriented
+from dift_geo.dift.oriented import read_oriented, read_upright
 from dift_geo.dift.projection import Projection
 from dift_geo.errors import InputError
 from dift_geo.images import resize_longest
@@ -118,6 +118,8 @@ class Dift(Describer):
         look = partial(configured_features, self.backend, config, generator=generator)
         if isinstance(reading, Dense):
             rows = read_dense(look, reading, self.backend.multiple, image, keypoints)
+        elif isinstance(reading, Upright):
+            rows = read_upright(look, reading, config.max_batch, image, keypoints)
         else:
             rows = read_oriented(look, reading, config.max_batch, image, keypoints)
         if self.beside is None:

@@ -1,7 +1,8 @@
-"""The oriented reading: one patch a keypoint, normalised for its scale and rotation.
+"""Readings by patches around keypoints: in the frame of each, or upright and of fixed sizes.
 
-Gives the invariance to both that a map of the whole image cannot have. Knows neither the network
-nor the noise: what shows images to them is an argument.
+The oriented one is normalised for scale and rotation, which a map of the whole image cannot be; the
+upright one is for keypoints that have neither. Knows neither the network nor the noise: what shows
+images to them is an argument.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dift_geo.backends.config import Oriented
+from dift_geo.backends.config import Oriented, Upright
 from dift_geo.dift.featuremap import FeatureMap
 from dift_geo.dift.patches import cut_views
 from dift_geo.types import Keypoints
 
-__all__ = ["read_oriented"]
+__all__ = ["read_oriented", "read_upright"]
 
 Look = Callable[[Tensor], list[Tensor]]  # (B, 3, h, w) in [0, 1] -> (B, C, h, w) for each layer
 
@@ -50,6 +51,28 @@ def read_oriented(
         layers = [torch.cat(parts) for parts in zip(*batches)]
         total = [before + now for before, now in zip(total, layers)] if total else layers
     return torch.cat([F.normalize(part) for part in total], 1).cpu().numpy()
+
+
+def read_upright(
+    look: Look,
+    reading: Upright,
+    max_batch: int,
+    image: NDArray[np.uint8],
+    keypoints: Keypoints,
+) -> NDArray[np.float32]:
+    """As `read_oriented`, by patches of fixed sizes; scale and angle of keypoints do not enter."""
+    n = len(keypoints)
+    one_px = Keypoints(
+        keypoints.xy,
+        keypoints.scores,
+        keypoints.size_wh,
+        np.ones(n, np.float32),
+        np.zeros(n, np.float32),
+    )
+    alike = Oriented(
+        patch_px=reading.patch_px, extents=reading.radii_px, tilt=reading.tilt, grid=reading.grid
+    )
+    return read_oriented(look, alike, max_batch, image, one_px)
 
 
 def _width(look: Look, reading: Oriented) -> int:

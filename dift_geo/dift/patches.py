@@ -33,7 +33,7 @@ def local_affine_frames(keypoints: Keypoints, extent: float, tilt: float = 1.0) 
     if keypoints.scale is None or keypoints.angle is None:
         raise InputError(
             "oriented patches need keypoints with scale and angle; "
-            "use the dense reading or a SIFT detector"
+            "use the dense or the upright reading, or a SIFT detector"
         )
     radius = keypoints.scale * np.float32(extent)
     cos, sin = radius * np.cos(keypoints.angle), radius * np.sin(keypoints.angle)

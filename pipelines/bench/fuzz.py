@@ -9,6 +9,9 @@ read in a process of their own. Right is the value that was written, another val
 has no checksum, or an error of one line that names the file. Wrong is a traceback, a crash, more
 than ten seconds or more memory than a picture may take, and a file that was harmed by reading it.
 
+names: images whose names leave their folder, hold control characters or what commands could take
+for something else go through every command, in folders, stores and databases.
+
 Ends with figures, and with exit code 1 where something was wrong; such files are kept.
 """
 
@@ -34,12 +37,13 @@ from pathlib import Path
 import cv2
 import torch
 from fuzz_kinds import KINDS, Kind, digest
+from fuzz_names import NAMES, fuzz_names
 
 from dift_geo.errors import DiftGeoError
 
 SECONDS = 10
 MEMORY = 3 << 30  # bytes above what the process has: a picture of 179 million pixels, and room
-HEAVY = ("databases", "weights")  # a third of the trials of others
+WHAT = [*KINDS, "names"]
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--images", type=int, default=1000, help="trials")
     parser.add_argument("--others", type=int, default=300, help="trials of each other kind")
-    parser.add_argument("--only", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--only", nargs="+", choices=WHAT, default=WHAT)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="keeps what went wrong; default: a new folder")
     options = parser.parse_args(argv)
@@ -171,6 +175,9 @@ def main(argv: list[str] | None = None) -> int:
     scratch = options.out or Path(tempfile.mkdtemp(prefix="fuzz-"))
     total: Counter[str] = Counter()
     for name in options.only:
+        if name == "names":
+            total += fuzz_names(scratch / "names", NAMES[: options.others])
+            continue
         trials = options.images if name == "images" else options.others
         total += fuzz(name, KINDS[name], trials, options.seed, scratch / "files")
     print(f"all: {dict(total)}")

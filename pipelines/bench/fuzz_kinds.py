@@ -33,6 +33,7 @@ from dift_geo.detectors.listed import read_keypoint_file
 from dift_geo.dift.projection import Projection
 from dift_geo.images import read_image
 from dift_geo.pairs.lists import read_pairs
+from dift_geo.recipe import write_json
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 from dift_geo.types import Features, Keypoints, Matches
@@ -279,12 +280,13 @@ def _arrays(folder: Path) -> list[Path]:
 
 
 def _marker(folder: Path) -> list[Path]:
-    from dift_geo.recipe import write_json
-
-    with Workspace(folder).claimed():
+    """What says whose a folder is: a record of a run, and what 0.1 left."""
+    run, old = folder / "run", folder / "old"
+    with Workspace(run).claimed():
         pass
-    write_json(folder / "summary.json", {"dift_geo": "0.1.0", "images": 5})
-    return [folder / ".dift-geo.json", folder / "summary.json"]
+    old.mkdir()
+    write_json(old / "summary.json", {"dift_geo": "0.1.0", "images": 5, "registered": 5})
+    return [run / ".dift-geo.json", old / "summary.json"]
 
 
 def _read_marker(path: Path, out: Path) -> object:

@@ -14,6 +14,8 @@ from dift_geo.backends.config import (
     DiftConfig,
     Noise,
     Oriented,
+    Reading,
+    Upright,
     published,
     reading_named,
     settings_from_plain,
@@ -39,7 +41,7 @@ def test_paper_settings_are_the_published_ones() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: DiftConfig(reading="sideways"), r"'sideways', expected Dense\(...\) or Oriented"),
+        (lambda: DiftConfig(reading="sideways"), r"'sideways', expected Dense\(...\), Oriented\("),
         (lambda: DiftConfig(noise=True), r"noise is True, expected Noise\(...\) or None"),
         (lambda: DiftConfig(t=1000), "t is 1000, expected 0 to 999"),
         (lambda: DiftConfig(t=-1), "t is -1, expected 0 to 999"),
@@ -51,9 +53,14 @@ def test_paper_settings_are_the_published_ones() -> None:
         (lambda: Oriented(tilt=0.5), r"tilt is 0.5, expected 1 \(none\) to 8"),
         (lambda: Oriented(grid=0), "grid is 0, expected at least 1"),
         (lambda: Oriented(patch_px=0), "patch_px is 0, expected at least 1"),
+        (lambda: Upright(radii_px=(8.0, -1.0)), r"radii_px is \(8.0, -1.0\), expected one or more"),
+        (lambda: Upright(tilt=9), r"tilt is 9, expected 1 \(none\) to 8"),
         (lambda: Dense(network_wh=(64, 0)), r"\(64, 0\), expected positive width and height"),
         (lambda: Dense(resize="nearest"), "resize is 'nearest', expected bilinear or pillow"),
-        (lambda: reading_named("sideways"), "reading is 'sideways', expected dense or oriented"),
+        (
+            lambda: reading_named("sideways"),
+            "reading is 'sideways', expected dense, oriented, upright",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(make: Callable[[], object], message: str) -> None:
@@ -70,9 +77,10 @@ def test_fields_are_named_and_exist() -> None:
         Dense(grid=2)  # type: ignore[call-arg]
 
 
-READINGS: dict[str, Dense | Oriented] = {
+READINGS: dict[str, Reading] = {
     "dense": Dense(network_wh=(64, 128), published_grid=True),
     "oriented": Oriented(extents=(1 / 3, 7.0), tilt=5 / 3, grid=4, patch_px=64),
+    "upright": Upright(radii_px=(1 / 3, 7.0), tilt=5 / 3, grid=4, patch_px=64),
 }
 
 
@@ -87,7 +95,9 @@ def test_settings_survive_json(name: str, noise: Noise | None) -> None:
 def test_fields_left_out_have_their_defaults() -> None:
     assert settings_from_plain("oriented", {}) == DiftConfig(reading=Oriented())
     assert settings_from_plain("dense", {"noise": {}}) == DiftConfig(noise=Noise())
-    with pytest.raises(InputError, match="reading is 'sideways', expected dense or oriented"):
+    with pytest.raises(
+        InputError, match="reading is 'sideways', expected dense, oriented, upright"
+    ):
         settings_from_plain("sideways", {})
 
 
@@ -105,6 +115,8 @@ def test_the_recipe_holds_what_determines_descriptors() -> None:
         {"reading": Oriented()},
         {"reading": Oriented(extents=(6.0,))},
         {"reading": Oriented(tilt=2.0)},
+        {"reading": Upright()},
+        {"reading": Upright(radii_px=(6.0,))},
     ]
     recipes = [json.dumps(replace(base, **change).recipe()) for change in changes]
     assert len({*recipes, json.dumps(base.recipe())}) == len(changes) + 1

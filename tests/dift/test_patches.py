@@ -133,7 +133,7 @@ def test_errors_say_what_to_do(picture: np.ndarray) -> None:
     bare = Keypoints(np.zeros((1, 2)), np.zeros(1), (320, 240))
     with pytest.raises(
         ValueError,
-        match="oriented patches need keypoints with scale and angle; use the dense reading",
+        match="need keypoints with scale and angle; use the dense or the upright reading",
     ):
         cut_patches(picture, bare, SIDE, EXTENT)
     with pytest.raises(
