@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, ParamSpec
+from typing import Any, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,9 @@ from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision
 from dift_geo.backends.loader import load_backend
 from dift_geo.detectors.contract import Describer, Detector, detect_and_describe
-from dift_geo.detectors.loader import DETECTORS, KINDS, load_detector, split_word
+from dift_geo.detectors.loader import DETECTORS, KINDS, Limits, load_detector, split_word
+from dift_geo.dift.beside import dift_beside
 from dift_geo.dift.describer import Dift
-from dift_geo.dift.joined import Joined
 from dift_geo.dift.projection import Projection
 from dift_geo.errors import InputError
 from dift_geo.options import check_ranges, option
@@ -34,6 +34,7 @@ __all__ = ["DESCRIPTORS", "DETECTORS", "Extractor", "ExtractorOptions", "build_e
 P = ParamSpec("P")
 OWNER = {kind.descriptor: name for name, kind in KINDS.items() if kind.descriptor is not None}
 DESCRIPTORS = ("dift", *OWNER, *(f"dift+{own}" for own in OWNER))
+CONTRAST = 0.04  # OpenCV's own
 # their releases can move descriptors
 VERSIONED = ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")
 
@@ -95,13 +96,21 @@ class ExtractorOptions:
     detector: str = option(
         "sift", ", ".join(kind.usage(name) for name, kind in KINDS.items()), metavar="NAME"
     )
-    descriptor: str = option("dift", "what is computed at the keypoints", choices=DESCRIPTORS)
+    descriptor: str = option(
+        "dift",
+        "what is computed at the keypoints",
+        choices=DESCRIPTORS,
+    )
     reading: ReadingName | None = option(
         None,
         "one map of the image, or patches a keypoint: in its own frame, or upright and of fixed "
         "sizes; default: what suits backend and detector",
     )
     max_keypoints: int = option(2048, "keypoints kept of an image", metavar="N", least=1)
+    contrast: float | None = option(
+        None, f"threshold of SIFT keypoints, default {CONTRAST}; lower finds more", least=0
+    )
+    spread: bool = option(False, "of more SIFT keypoints, keep those that cover the picture")
     size: int | None = option(
         1600, "longest side in pixels that detector and network see", metavar="PX", least=16
     )
@@ -127,9 +136,19 @@ class ExtractorOptions:
                     f"descriptor {self.descriptor!r} needs --detector {owner}, "
                     f"got {self.detector!r}"
                 )
+        self._check_sift_options(kind)
         self._check_model_options()
         if self.reading == "oriented":
             self._require_frames()
+
+    def _check_sift_options(self, kind: str) -> None:
+        """Refuse options of SIFT's keypoints beside another detector."""
+        if kind != "sift" and (self.contrast is not None or self.spread):
+            name = "spread" if self.contrast is None else "contrast"
+            raise InputError(
+                f"{name} is set, but the detector is {self.detector!r}; "
+                f"use --detector sift or leave {name} out"
+            )
 
     def _check_model_options(self) -> None:
         """Refuse options of the model that contradict each other or have nothing to act on."""
@@ -166,6 +185,19 @@ class ExtractorOptions:
                 f"{kind} does not give; use --reading dense or upright, or --detector sift"
             )
 
+    @classmethod
+    def for_models(cls, **asked: Any) -> ExtractorOptions:
+        """The options that `dift-geo reconstruct` takes, which suit models best.
+
+        At SIFT keypoints, `dift+rootsift` and a lower contrast; as many keypoints as suit the
+        detector.
+
+        asked: fields that are to be as given; None counts as left out.
+        """
+        asked = {name: value for name, value in asked.items() if value is not None}
+        kind, _ = split_word(asked.get("detector", cls.detector))
+        return cls(**{**KINDS[kind].for_models, **asked})
+
     @property
     def _bare(self) -> bool:
         """Whether keypoints are found without scale and angle, so that nothing can be oriented.
@@ -189,7 +221,7 @@ class ExtractorOptions:
         backend, config = self._load_backend()
         detector = self._load_detector(config)
         beside = _own_describer(detector) if "+" in self.descriptor else None
-        describer = _describer(backend, config, fitted, beside)
+        describer = dift_beside(backend, config, fitted, beside)
         return Extractor(detector, describer, self._size(config))
 
     def build_raw(self) -> Dift:
@@ -233,12 +265,14 @@ class ExtractorOptions:
     def _load_detector(self, config: DiftConfig | None = None) -> Detector:
         # where orientation does not enter the descriptor, a second orientation would repeat it
         turned = config is None or isinstance(config.reading, Oriented)
-        return load_detector(
-            self.detector,
+        limits = Limits(
             max_keypoints=self.max_keypoints,
             device=self.device,
             upright=not turned and self.descriptor == "dift",
+            contrast=CONTRAST if self.contrast is None else self.contrast,
+            spread=self.spread,
         )
+        return load_detector(self.detector, limits)
 
     def _size(self, config: DiftConfig) -> int | None:
         # the published reading resizes the image at its own size
@@ -264,20 +298,3 @@ def _own_describer(detector: Detector) -> Describer:
     if describer is None:
         raise InputError(f"{detector.name} has no descriptor of its own, expected sift")
     return describer
-
-
-def _describer(
-    backend: Backend, config: DiftConfig, fitted: Projection | None, beside: Describer | None
-) -> Describer:
-    """What the words ask for: DIFT alone, both through one projection, or both side by side.
-
-    fitted: the user's projection, for DIFT alone or for both; None takes what ships with the model,
-        for both where there is one.
-    """
-    projection: Projection | Literal["auto"] = "auto" if fitted is None else fitted
-    if beside is not None and (fitted is None or "beside" in fitted.about):
-        both = Dift(backend, config=config, projection=projection, beside=beside)
-        if both.projection is not None:
-            return both
-    dift = Dift(backend, config=config, projection=projection)
-    return dift if beside is None else Joined([dift, beside])

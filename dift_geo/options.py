@@ -31,6 +31,7 @@ __all__ = [
     "option",
     "option_names",
     "take_flags",
+    "take_values",
 ]
 
 T = TypeVar("T", bound="DataclassInstance")
@@ -118,8 +119,12 @@ def number(
 
 def take_flags(cls: type[T], flags: MutableMapping[str, Any], **others: object) -> T:
     """Take the options of `cls` out of parsed flags and make the object of them and of `others`."""
-    own = {name: flags.pop(name) for name in option_names(cls) if name in flags}
-    return cls(**{**own, **others})
+    return cls(**{**take_values(cls, flags), **others})
+
+
+def take_values(cls: type[DataclassInstance], flags: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Take the values of the options of `cls` out of parsed flags."""
+    return {name: flags.pop(name) for name in option_names(cls) if name in flags}
 
 
 def from_words(cls: type[DataclassInstance], words: Mapping[str, str]) -> dict[str, Any]:

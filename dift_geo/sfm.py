@@ -16,21 +16,22 @@ from dift_geo.colmap.cameras import (
     check_camera_models,
     check_intrinsics,
 )
+from dift_geo.colmap.certify import certificate
 from dift_geo.colmap.doors import check_photos
 from dift_geo.colmap.filling import Stores, fill_database
 from dift_geo.colmap.mapping import (
     MapperName,
     Reconstruction,
-    map_database,
     model_summary,
     write_models,
 )
+from dift_geo.colmap.opinions import ask_mapper
 from dift_geo.colmap.workspace import Workspace
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import InputError, NoModelError
 from dift_geo.extractor import Extractor
 from dift_geo.images import list_images
-from dift_geo.matching.options import MatchOptions
+from dift_geo.matching.options import RATIO_FOR_MODELS, MatchOptions
 from dift_geo.options import check_ranges, option
 from dift_geo.pairs.choose import PAIRS_BY_WORD, choose_pairs, stored_pairs
 from dift_geo.pairs.lists import write_pairs
@@ -102,7 +103,7 @@ def reconstruct(
     out: str | Path,
     extractor: Extractor,
     options: SfmOptions = SfmOptions(),
-    match: MatchOptions = MatchOptions(),
+    match: MatchOptions = MatchOptions(ratio=RATIO_FOR_MODELS),
     *,
     strict: bool = False,
     masks: str | Path | None = None,
@@ -154,7 +155,7 @@ def reconstruct_from_files(
     features: str | Path,
     matches: str | Path | None = None,
     options: SfmOptions = SfmOptions(),
-    match: MatchOptions = MatchOptions(),
+    match: MatchOptions = MatchOptions(ratio=RATIO_FOR_MODELS),
     *,
     device: str = "cpu",
 ) -> Reconstruction:
@@ -251,16 +252,10 @@ def _publish(
             verify=verify,
         )
         watch.lap("verify")
-        made = map_database(
-            database,
-            images,
-            models,
-            mapper=options.mapper,
-            seed=options.seed,
-            threads=options.threads,
+        opinions = ask_mapper(
+            database, models, mapper=options.mapper, seed=options.seed, threads=options.threads
         )
-        watch.lap("map")
-        if not made:
+        if not opinions:
             raise NoModelError(
                 f"COLMAP found no model: {found['images']} images, "
                 f"{found['matches_mean']} matches per pair, "
@@ -268,9 +263,13 @@ def _publish(
                 "overlapping photos taken from different places. "
                 "More keypoints (--max-keypoints) or a larger --size may help"
             )
+        opinions[0].colour(images)
+        made = opinions[0].models
         write_models(scratch / "sparse", made)
-        times = {"seconds": {**seconds, **watch.seconds}}
-        summary = found | times | model_summary(made) | {**about, "dift_geo": __version__}
+        trust = certificate(opinions, found["images"])
+        watch.lap("map")
+        summary = found | {"seconds": {**seconds, **watch.seconds}} | model_summary(made)
+        summary |= {**about, "trust": trust.plain(), "dift_geo": __version__}
         space.publish(scratch, summary)
     return Reconstruction(made[0], space.out / "sparse", summary)
 

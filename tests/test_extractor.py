@@ -188,7 +188,8 @@ def test_flags_and_words_are_made_of_the_fields():
     words = from_words(ExtractorOptions, {"max-keypoints": "9", "detector": "superpoint:a:b"})
     assert ExtractorOptions(**words, reading="dense").max_keypoints == 9
     assert option_names(ExtractorOptions) == [
-        *("backend", "detector", "descriptor", "reading", "max_keypoints", "size", "projection"),
+        *("backend", "detector", "descriptor", "reading", "max_keypoints", "contrast"),
+        *("spread", "size", "projection"),
         *("mode", "precision", "max_batch", "seed", "device"),
     ]
     help_text = parser.format_help()

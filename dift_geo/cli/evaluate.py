@@ -39,7 +39,7 @@ def add_evaluate(commands: Commands) -> None:
         commands,
         "evaluate",
         _evaluate,
-        "HPatches-layout folders, or photos of known pose -> tables, JSON, pictures",
+        "photos of known homography or pose -> tables",
         "dift-geo evaluate hpatches/ out/ --protocol gluefactory "
         "--method tiny --method rootsift:descriptor=rootsift",
     )

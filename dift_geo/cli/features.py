@@ -39,7 +39,7 @@ def add_extract(commands: Commands) -> None:
     parser.add_argument("features", type=Path, help="hloc-compatible HDF5")
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     add_masks_flag(parser)
-    add_extractor_flags(parser)
+    add_extractor_flags(parser, for_models=True)
 
 
 def _extract(
@@ -48,7 +48,7 @@ def _extract(
     from dift_geo.engine.loops import extract_images
     from dift_geo.images import survey
 
-    options = take_extractor_options(flags)
+    options = take_extractor_options(flags, for_models=True)
     take_device({"device": options.device})
     check_file_to_write(features)
     found = survey(images)

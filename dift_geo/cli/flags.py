@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dift_geo.options import add_flags, number, take_flags
+from dift_geo.options import add_flags, number, take_flags, take_values
 
 if TYPE_CHECKING:
     from dift_geo.extractor import ExtractorOptions
@@ -29,15 +29,21 @@ __all__ = [
     "command",
     "report_passed_over",
     "report_skipped",
+    "report_trust",
     "take_device",
     "take_extractor_options",
     "take_match_options",
 ]
 
-SKIPPED_SOME = 3  # exit code
+SKIPPED_SOME, NOT_TRUSTED = 3, 4  # exit codes
 SHOWN = 10  # names in a line
 SEED = number(int, least=0, most=2**31 - 1)  # what all libraries take
 
+FOR_MODELS = (
+    "default at SIFT keypoints: --descriptor dift+rootsift --contrast 0.02\n"
+    "--max-keypoints 8192; at learned ones: --descriptor dift --max-keypoints 4096"
+)
+SUITED = ("descriptor", "contrast", "max_keypoints")  # by `ExtractorOptions.for_models`
 MODEL_FLAGS = ("reading", "projection", "mode", "precision", "max_batch")
 
 
@@ -86,12 +92,18 @@ def command(
     return parser
 
 
-def add_extractor_flags(parser: argparse.ArgumentParser, **defaults: object) -> None:
-    """Flags of `ExtractorOptions`; defaults: other ones than the fields' own."""
+def add_extractor_flags(
+    parser: argparse.ArgumentParser, *, for_models: bool = False, **defaults: object
+) -> None:
+    """Flags of `ExtractorOptions`.
+
+    for_models: fields that suit models by themselves have no default here.
+    defaults: other ones than the fields' own.
+    """
     from dift_geo.extractor import ExtractorOptions
 
-    usual = {"max_keypoints": 8192, **defaults}
-    features = parser.add_argument_group("features")
+    usual = {**(dict.fromkeys(SUITED) if for_models else {}), **defaults}
+    features = parser.add_argument_group("features", FOR_MODELS if for_models else None)
     add_flags(features, ExtractorOptions, without=(*MODEL_FLAGS, "seed"), defaults=usual)
     features.add_argument(
         "--seed", type=SEED, default=0, metavar="N", help="of all that is drawn at random"
@@ -100,11 +112,15 @@ def add_extractor_flags(parser: argparse.ArgumentParser, **defaults: object) -> 
     add_flags(model, ExtractorOptions, only=MODEL_FLAGS, defaults=usual)
 
 
-def take_extractor_options(flags: Flags) -> ExtractorOptions:
-    """Take the extractor's flags out of `flags`. Raises InputError where they contradict."""
+def take_extractor_options(flags: Flags, *, for_models: bool = False) -> ExtractorOptions:
+    """Take the extractor's flags out of `flags`. Raises InputError where they contradict.
+
+    for_models: what was not asked for is as `ExtractorOptions.for_models` has it.
+    """
     from dift_geo.extractor import ExtractorOptions
 
-    return take_flags(ExtractorOptions, flags)
+    make = ExtractorOptions.for_models if for_models else ExtractorOptions
+    return make(**take_values(ExtractorOptions, flags))
 
 
 def add_masks_flag(parser: argparse.ArgumentParser) -> None:
@@ -160,6 +176,17 @@ def report_skipped(skipped: list[str]) -> int:
             file=sys.stderr,
         )
     return SKIPPED_SOME if skipped else 0
+
+
+def report_trust(trust: Mapping[str, Any]) -> int:
+    """Say whether a model is to be trusted, the last line of a command; returns the exit code.
+
+    trust: of `summary.json`.
+    """
+    if trust["weak_images"]:
+        print(f"weak images: {_listed(trust['weak_images'])}")
+    print(f"trust: {trust['level']}: {'; '.join(trust['reasons'])}")
+    return NOT_TRUSTED if trust["level"] == "low" else 0
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,9 +1,9 @@
 """The command line: flags in, one call, one line or one JSON file out. All the work is elsewhere.
 
 Exit codes: 0 done, 1 cannot do it (one line on stderr says why), 2 wrong flags, 3 done but some
-images were skipped, 130 interrupted and 143 stopped by SIGTERM (finished work is kept), 141 where
-nobody reads the output any more. With the environment variable DIFT_GEO_DEBUG=1 every error shows
-its traceback.
+images were skipped, 4 a model that is not to be trusted, 130 interrupted and 143 stopped by SIGTERM
+(finished work is kept), 141 where nobody reads the output any more. With the environment variable
+DIFT_GEO_DEBUG=1 every error shows its traceback.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from dift_geo.cli.exchange import add_export, add_import
 from dift_geo.cli.features import add_extract, add_match, add_pairs
 from dift_geo.cli.homography import add_homography
 from dift_geo.cli.reconstruct import add_reconstruct
+from dift_geo.cli.trust import add_trust
 from dift_geo.engine.stop import Terminated, stopped_by_sigterm
 from dift_geo.errors import DiftGeoError
 
@@ -45,6 +46,7 @@ COMMANDS = (
     add_import,
     add_export,
     add_doctor,
+    add_trust,
 )
 INTERRUPTED, NOBODY_READS, STOPPED = 130, 141, 143  # 128 and the number of the signal
 KEPT = "finished work is kept, the same command goes on from there"

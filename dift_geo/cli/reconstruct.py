@@ -12,6 +12,7 @@ from dift_geo.cli.flags import (
     command,
     report_passed_over,
     report_skipped,
+    report_trust,
     take_device,
     take_extractor_options,
     take_match_options,
@@ -28,6 +29,7 @@ __all__ = ["add_reconstruct"]
 
 def add_reconstruct(commands: Commands) -> None:
     """Register the command."""
+    from dift_geo.matching.options import RATIO_FOR_MODELS
     from dift_geo.sfm import SfmOptions
 
     parser = command(
@@ -50,8 +52,8 @@ def add_reconstruct(commands: Commands) -> None:
     made_before.add_argument(
         "--matches", type=Path, metavar="FILE", help="of --features; nothing is matched"
     )
-    add_extractor_flags(parser)
-    add_match_flags(parser, ratio=0.95)
+    add_extractor_flags(parser, for_models=True)
+    add_match_flags(parser, ratio=RATIO_FOR_MODELS)
     mapping = parser.add_argument_group("pairs and mapping")
     add_flags(mapping, SfmOptions, without=["seed"])
     mapping.add_argument(
@@ -82,7 +84,7 @@ def _reconstruct(
         )
     if masks is not None and features is not None:
         raise InputError("--masks is for extracting features; with --features nothing is extracted")
-    asked = take_extractor_options(flags)
+    asked = take_extractor_options(flags, for_models=True)
     match, device = take_match_options(flags), take_device({"device": asked.device})
     check_folder_to_write(out)
     if features is not None:
@@ -105,4 +107,5 @@ def _reconstruct(
         f"{s['registered']}/{s['images']} images registered, {s['points']} points, "
         f"{s['reprojection_px']:.3f} px reprojection error -> {result.folder}"
     )
-    return report_skipped(s["skipped"])
+    skipped = report_skipped(s["skipped"])
+    return report_trust(s["trust"]) or skipped

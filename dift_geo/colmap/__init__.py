@@ -17,7 +17,8 @@ from dift_geo.colmap.database import (
 )
 from dift_geo.colmap.exchange import export_database, export_text, import_database
 from dift_geo.colmap.localization import Localized, Map, localize, triangulate_map
-from dift_geo.colmap.mapping import MapperName, Reconstruction, cam_from_world, map_database
+from dift_geo.colmap.mapping import MapperName, Reconstruction, cam_from_world
+from dift_geo.colmap.opinions import map_database
 
 __all__ = [
     "CameraMode",

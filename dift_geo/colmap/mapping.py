@@ -1,38 +1,41 @@
-"""COLMAP database -> models. Knows pycolmap; no stores, no networks."""
+"""One run of COLMAP's mapper on a database, and what a model says of itself.
+
+Knows pycolmap; no stores, no networks, and nothing of which run to believe.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.colmap.database import quiet
-from dift_geo.errors import InputError, NoModelError
+from dift_geo.detectors.colmap_database import read_database
+from dift_geo.errors import NoModelError
 
 if TYPE_CHECKING:
     import pycolmap
 
 __all__ = [
     "MAX_REPROJECTION_PX",
+    "Job",
     "MapperName",
     "NoModelError",
     "Reconstruction",
     "cam_from_world",
-    "map_database",
+    "count_images",
+    "has_ordinary_pair",
+    "last_resort",
     "model_summary",
     "write_models",
 ]
 
 MapperName = Literal["incremental", "global"]
 Options = TypeVar("Options")
-NOTHING = (0, 0, 0)  # the size of no model
-MAPPER_SEEDS = 8  # of the incremental mapper, at most
-# up to so many images a run takes seconds, and it is worth asking for the best model twice
-SMALL = 30
 # observations beyond leave the model; COLMAP's own 4 lets in neighbours of the true keypoint
 MAX_REPROJECTION_PX = 2.0
 
@@ -90,75 +93,76 @@ def write_models(folder: str | Path, models: Sequence[pycolmap.Reconstruction]) 
             model.write(str(place))
 
 
-def map_database(
-    path: str | Path,
-    images: str | Path,
-    folder: str | Path,
-    *,
-    mapper: MapperName = "incremental",
-    seed: int = 0,
-    threads: int = 1,
-) -> list[pycolmap.Reconstruction]:
-    """Run COLMAP's mapper; models, most registered images first, then most points.
+def count_images(path: str | Path) -> int:
+    """Images in a database."""
+    with read_database(path) as database:
+        return len(database.image_ids())
 
-    All of them are of one run: the one that found the best. Empty when there is none.
 
-    path: the database, with verified pairs.
-    images: folder of the photos, for the colours of the points.
-    folder: the mapper writes its models there.
-    mapper: the incremental one is tried with several seeds, see `_map_incrementally`; the global
-        one (GLOMAP) once.
-    seed: the first one.
-    threads: 0 takes all processors. With one, the same database gives the same model to the last
-        digit; with more, COLMAP adds numbers up in an order that differs from run to run.
+def has_ordinary_pair(path: str | Path) -> bool:
+    """Whether any verified pair of a database shows depth.
+
+    Pairs of a plane, of a camera that only turned, and of a common watermark do not.
     """
     import pycolmap
 
-    if mapper not in get_args(MapperName):
-        raise InputError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    job = _Job(str(path), str(images), str(folder), threads or -1)
-    if mapper == "incremental":
-        return _map_incrementally(job, seed)
-    options = pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)
-    options.num_threads = job.threads
-    return _ranked(job.run(pycolmap.global_mapping, options))
+    kinds = pycolmap.TwoViewGeometryConfiguration
+    with read_database(path) as database:
+        found = database.configurations()
+    return not found.isdisjoint({kinds.CALIBRATED.value, kinds.UNCALIBRATED.value})
 
 
-def _map_incrementally(job: _Job, seed: int) -> list[pycolmap.Reconstruction]:
-    """Models of as many seeds as it takes.
+@dataclass(frozen=True)
+class Job:
+    """Where a mapper reads and writes, and by how many threads.
 
-    The incremental mapper depends on the pair it starts from, and with it on its seed: on ten
-    internet photos one seed gives 2 images, the next all 10. So small sets are mapped from one seed
-    after the other until the best model has come twice, any set is tried again where a model holds
-    fewer than half of the images, and the best model counts. Where all that leaves nothing, it
-    tries once more with what COLMAP leaves out by itself.
+    database: the file.
+    folder: of the models.
+    threads: -1 takes all processors.
     """
-    import pycolmap
 
-    count = job.count_images()
-    wanted = 2 if count <= SMALL else 1  # times that the best model should come
-    runs: list[list[pycolmap.Reconstruction]] = []
-    for attempt in range(MAPPER_SEEDS):
-        options = _incremental_options(seed + attempt, count, job.threads)
-        runs.append(_ranked(job.run(pycolmap.incremental_mapping, options)))
-        best = _best(runs)
-        if best and best[0].num_reg_images() >= count / 2:
-            sizes = [_size(model) for models in runs for model in models]
-            if sizes.count(_size(best[0])) >= wanted:
-                break
-    if best := _best(runs):
-        return best
-    options = _last_resort(seed, count, job.threads)
-    return _ranked(job.run(pycolmap.incremental_mapping, options))
+    database: str
+    folder: str
+    threads: int
+
+    def run(self, mapper: MapperName, seed: int, count: int) -> list[pycolmap.Reconstruction]:
+        """The models of one run that hold anything: most images first, then most points.
+
+        count: images in the database.
+        """
+        import pycolmap
+
+        if mapper == "incremental":
+            options = incremental_options(seed, count, self.threads)
+            return self._call(pycolmap.incremental_mapping, options)
+        globally = pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)
+        globally.num_threads = self.threads
+        globally.ignore_watermarks = True
+        return self._call(pycolmap.global_mapping, globally)
+
+    def _call(
+        self,
+        mapping: Callable[[str, str, str, Options], dict[int, pycolmap.Reconstruction]],
+        options: Options,
+    ) -> list[pycolmap.Reconstruction]:
+        import pycolmap
+
+        # "failed to create any sparse model" is for the caller to say
+        with quiet(pycolmap.logging.Level.FATAL):
+            models = mapping(self.database, self.folder, self.folder, options)  # no photo is read
+        held = [m for m in models.values() if m.num_reg_images() >= 2 and m.num_points3D() > 0]
+        return sorted(held, key=_size, reverse=True)
 
 
-def _incremental_options(
+def incremental_options(
     seed: int, image_count: int, threads: int
 ) -> pycolmap.IncrementalPipelineOptions:
+    """What COLMAP's incremental mapper is told here, and nothing else differs from COLMAP."""
     import pycolmap
 
     options = pycolmap.IncrementalPipelineOptions(random_seed=seed, num_threads=threads)
+    options.ignore_watermarks = True
+    options.extract_colors = False  # of runs that may not count
     options.mapper.filter_max_reproj_error = MAX_REPROJECTION_PX
     if image_count == 2:
         # two views do not determine the cameras: refined, they drift off and take the pose along
@@ -166,62 +170,20 @@ def _incremental_options(
     return options
 
 
-def _last_resort(seed: int, image_count: int, threads: int) -> pycolmap.IncrementalPipelineOptions:
-    """Keep small models, start from a narrow pair, and keep tracks of two views.
+def last_resort(job: Job, seed: int, image_count: int) -> list[pycolmap.Reconstruction]:
+    """As `Job.run`, but keep small models, start from a narrow pair, and keep tracks of two views.
 
     COLMAP 4 drops those tracks, although they are all that two images have.
     """
-    options = _incremental_options(seed, image_count, threads)
+    import pycolmap
+
+    options = incremental_options(seed, image_count, job.threads)
     options.min_model_size = 2
     options.triangulation.ignore_two_view_tracks = False
     options.mapper.init_min_tri_angle = 1.0
-    return options
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Where a mapper reads and writes, and by how many threads.
-
-    database: the file.
-    images: folder of the photos.
-    folder: of the models.
-    threads: -1 takes all processors.
-    """
-
-    database: str
-    images: str
-    folder: str
-    threads: int
-
-    def count_images(self) -> int:
-        import pycolmap
-
-        with pycolmap.Database.open(self.database) as database:
-            return database.num_images()
-
-    def run(
-        self,
-        mapping: Callable[[str, str, str, Options], dict[int, pycolmap.Reconstruction]],
-        options: Options,
-    ) -> list[pycolmap.Reconstruction]:
-        """The models of one run that hold anything."""
-        import pycolmap
-
-        # "failed to create any sparse model" is for the caller to say
-        with quiet(pycolmap.logging.Level.FATAL):
-            models = mapping(self.database, self.images, self.folder, options)
-        return [m for m in models.values() if m.num_reg_images() >= 2 and m.num_points3D() > 0]
-
-
-def _ranked(models: Iterable[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
-    return sorted(models, key=_size, reverse=True)
-
-
-def _best(runs: Sequence[list[pycolmap.Reconstruction]]) -> list[pycolmap.Reconstruction]:
-    """The models of the run whose first one is the best; the earliest of several."""
-    return max(runs, key=lambda models: _size(models[0]) if models else NOTHING, default=[])
+    return job._call(pycolmap.incremental_mapping, options)
 
 
 def _size(model: pycolmap.Reconstruction) -> tuple[int, int, int]:
-    """What the best of several models has most of, and by which one knows it again."""
+    """What the best of several models has most of."""
     return model.num_reg_images(), model.num_points3D(), model.compute_num_observations()

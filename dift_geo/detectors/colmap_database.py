@@ -163,6 +163,13 @@ class ColmapDatabase:
         rows = self._rows("SELECT pair_id, rows FROM two_view_geometries")
         return {int(pair_id): int(count) for pair_id, count in rows}
 
+    def configurations(self) -> set[int]:
+        """What kinds of two-view geometry the verified pairs have, by COLMAP's numbers."""
+        if not self._rows("PRAGMA table_info(two_view_geometries)"):
+            return set()
+        rows = self._rows("SELECT DISTINCT config FROM two_view_geometries WHERE rows > 0")
+        return {int(config) for (config,) in rows}
+
     def _descriptor_type(self, image_id: int) -> int:
         columns = {row[1] for row in self._rows("PRAGMA table_info(descriptors)")}
         if "type" not in columns:  # of a COLMAP that knew SIFT alone

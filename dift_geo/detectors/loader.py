@@ -7,7 +7,7 @@ when it is built.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +17,15 @@ from dift_geo.errors import InputError
 __all__ = ["DETECTORS", "KINDS", "Kind", "Limits", "load_detector", "split_word"]
 
 
+# chosen by two-view poses over all scenes, docs/results.md; learned keypoints come back in other
+# photos more often than SIFT's
+SIFT: Mapping[str, object] = MappingProxyType(
+    {"descriptor": "dift+rootsift", "contrast": 0.02, "max_keypoints": 8192}
+)
+LEARNED: Mapping[str, object] = MappingProxyType({"max_keypoints": 4096})
+GIVEN: Mapping[str, object] = MappingProxyType({"max_keypoints": 8192})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What a detector that computes keypoints is told.
@@ -24,11 +33,15 @@ class Limits:
     max_keypoints: the strongest kept.
     device: where a network runs.
     upright: one keypoint a place is enough, as orientation does not enter the descriptor.
+    contrast: threshold of SIFT's, which others do not have.
+    spread: of more keypoints than asked for those are kept that cover the picture.
     """
 
     max_keypoints: int = 2048
     device: str = "cpu"
     upright: bool = False
+    contrast: float = 0.04
+    spread: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +54,7 @@ class Kind:
     descriptor: the descriptor that comes with it; None where there is none.
     oriented: whether its keypoints have scale and angle; None where that depends on the data.
     looked_up: whether keypoints are found by the name of an image, so that new images have none.
+    for_models: fields of the extractor's options that suit reconstructions.
     """
 
     build: Callable[[str, Limits], Detector]
@@ -49,6 +63,7 @@ class Kind:
     descriptor: str | None = None
     oriented: bool | None = None
     looked_up: bool = False
+    for_models: Mapping[str, object] = field(default_factory=lambda: LEARNED)
 
     def usage(self, name: str) -> str:
         """How the word is written."""
@@ -60,7 +75,12 @@ class Kind:
 def _sift(where: str, limits: Limits) -> Detector:
     from dift_geo.detectors.sift import Sift
 
-    return Sift(limits.max_keypoints, max_orientations=1 if limits.upright else 2)
+    return Sift(
+        limits.max_keypoints,
+        max_orientations=1 if limits.upright else 2,
+        contrast_threshold=limits.contrast,
+        spread=limits.spread,
+    )
 
 
 def _superpoint(where: str, limits: Limits) -> Detector:
@@ -95,32 +115,35 @@ def _listed(where: str, limits: Limits) -> Detector:
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "sift": Kind(build=_sift, descriptor="rootsift", oriented=True),
+        "sift": Kind(build=_sift, descriptor="rootsift", oriented=True, for_models=SIFT),
         "superpoint": Kind(
             build=_superpoint, where="FOLDER_OR_HUB_ID", descriptor="superpoint", oriented=False
         ),
         "aliked": Kind(build=_aliked, where="MODEL_OR_FILE", descriptor="aliked", oriented=False),
         "disk": Kind(build=_disk, where="FILE", descriptor="disk", oriented=False),
-        "colmap": Kind(build=_colmap, where="DATABASE", needs_where=True, looked_up=True),
+        "colmap": Kind(
+            build=_colmap, where="DATABASE", needs_where=True, looked_up=True, for_models=GIVEN
+        ),
         "listed": Kind(
-            build=_listed, where="FOLDER", needs_where=True, oriented=False, looked_up=True
+            build=_listed,
+            where="FOLDER",
+            needs_where=True,
+            oriented=False,
+            looked_up=True,
+            for_models=GIVEN,
         ),
     }
 )
 DETECTORS = tuple(name for name, kind in KINDS.items() if not kind.needs_where)
 
 
-def load_detector(
-    word: str, *, max_keypoints: int = 2048, device: str = "cpu", upright: bool = False
-) -> Detector:
+def load_detector(word: str, limits: Limits = Limits()) -> Detector:
     """The detector that a word means, such as sift, aliked[:MODEL_OR_FILE], disk[:FILE],
     superpoint[:FOLDER_OR_HUB_ID], colmap:DATABASE or listed:FOLDER.
 
-    max_keypoints, device, upright: see `Limits`.
     Raises InputError for a word that means none, and what the detector raises.
     """
     name, where = split_word(word)
-    limits = Limits(max_keypoints=max_keypoints, device=device, upright=upright)
     return KINDS[name].build(where, limits)
 
 

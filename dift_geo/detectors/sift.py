@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.detectors.contract import Describer, Detector
+from dift_geo.detectors.spread import cover, rank_within
 from dift_geo.errors import InputError
 from dift_geo.types import Keypoints
 
@@ -23,6 +24,8 @@ class Sift(Detector):
     max_orientations: keypoints kept at one location and scale, which differ in angle only; Lowe
         finds a second peak at about 15 % of locations.
     contrast_threshold, edge_threshold, octave_layers, sigma: OpenCV's parameters of these meanings.
+    spread: of more keypoints than `max_keypoints`, keep those that cover the picture, see
+        `cover`, instead of the strongest.
     name: what it is called in recipes.
     """
 
@@ -32,6 +35,7 @@ class Sift(Detector):
     edge_threshold: float = 10.0
     octave_layers: int = 3
     sigma: float = 1.6
+    spread: bool = False
     name: str = "sift"
 
     def __post_init__(self) -> None:
@@ -43,10 +47,17 @@ class Sift(Detector):
         for field, value in counts.items():
             if value < 1:
                 raise InputError(f"Sift.{field} is {value}, expected at least 1")
+        if self.contrast_threshold < 0:
+            raise InputError(
+                f"Sift.contrast_threshold is {self.contrast_threshold}, expected at least 0"
+            )
 
     def recipe(self) -> dict[str, object]:
         """What determines the keypoints, for the store."""
-        return asdict(self)
+        fields = asdict(self)
+        if not self.spread:  # as stores say that were made before it could be asked for
+            del fields["spread"]
+        return fields
 
     def own_describer(self) -> RootSift:
         """RootSIFT, by the same pyramid."""
@@ -78,7 +89,10 @@ class Sift(Detector):
         x, y, size, angle, response = rows.T
         # position breaks ties: the order never depends on OpenCV's
         order = np.lexsort((angle, size, x, y, -response))
-        order = order[_rank_within(rows[order, :3]) < self.max_orientations][: self.max_keypoints]
+        order = order[_rank_within(rows[order, :3]) < self.max_orientations]
+        if self.spread:
+            order = order[cover(rows[order, :2], (w, h), self.max_keypoints)]
+        order = order[: self.max_keypoints]
         return Keypoints(
             rows[order, :2].astype(np.float32),
             response[order].astype(np.float32),
@@ -162,9 +176,4 @@ def _luma(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _rank_within(rows: NDArray[np.float64]) -> NDArray[np.int64]:
     """For each row, how many equal rows stand before it."""
     _, group = np.unique(rows, axis=0, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    counts = np.bincount(group)
-    starts = np.repeat(np.cumsum(counts) - counts, counts)
-    rank = np.empty(len(rows), np.int64)
-    rank[order] = np.arange(len(rows)) - starts
-    return rank
+    return rank_within(group)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dift_geo.detectors.loader import DETECTORS, KINDS
 from dift_geo.errors import InputError
+from dift_geo.extractor import ExtractorOptions
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -22,8 +23,6 @@ T = TypeVar("T", bound="DataclassInstance")
 Conf = dict[str, Any]  # as hloc writes them: output, model, preprocessing
 # pixels; one dense map of a large backbone must fit the memory
 LONGEST_SIDE = {"tiny": 1600, "sd2.1": 1024, "adm": 1024}
-# SuperPoint finds no more; learned keypoints come back in other photos more often than SIFT's
-MAX_KEYPOINTS = {"sift": 8192, "superpoint": 4096, "aliked": 4096, "disk": 4096}
 
 
 def options_of(cls: type[T], model: Mapping[str, Any], **defaults: object) -> T:
@@ -52,17 +51,16 @@ def extractor_confs() -> dict[str, Conf]:
 
 
 def _extractor_conf(backend: str, detector: str) -> Conf:
-    longest, keypoints = LONGEST_SIDE[backend], MAX_KEYPOINTS[detector]
-    model: Conf = {
-        "name": "dift",
-        "backend": backend,
-        "detector": detector,
-        "max_keypoints": keypoints,
-    }
+    longest, suited = LONGEST_SIDE[backend], ExtractorOptions.for_models(detector=detector)
+    model: Conf = {"name": "dift", "backend": backend, "detector": detector}
+    for field in ("descriptor", "contrast", "max_keypoints"):
+        if vars(suited)[field] is not None:
+            model[field] = vars(suited)[field]
     if not KINDS[detector].oriented:
         model["reading"] = "dense"
     return {
-        "output": f"feats-dift-{backend}-{detector}-n{keypoints}-r{longest}",
+        "output": f"feats-{suited.descriptor}-{backend}-{detector}"
+        f"-n{suited.max_keypoints}-r{longest}",
         "model": model,
         "preprocessing": {"grayscale": False, "resize_max": longest},
     }

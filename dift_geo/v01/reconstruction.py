@@ -18,8 +18,8 @@ from dift_geo.colmap.mapping import (
     MapperName,
     NoModelError,
     Reconstruction,
-    map_database,
 )
+from dift_geo.colmap.opinions import map_database
 from dift_geo.types import Pair
 
 __all__ = [

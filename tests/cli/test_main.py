@@ -31,16 +31,19 @@ EXTRACTOR = {
     "precision": "auto",
     "max_batch": None,
 }
+# by what suits models at the keypoints asked for
+SUITED = {"descriptor": None, "contrast": None, "max_keypoints": None}
 MATCHING = {"ratio": None, "min_similarity": None}
 CAMERAS = {"camera_mode": "auto", "camera_model": "SIMPLE_RADIAL"}
 # the flags of version 0.1 and their defaults; scripts rely on them
 FLAGS = {
     "reconstruct": EXTRACTOR
+    | SUITED
     | MATCHING
     | CAMERAS
-    | {"ratio": 0.95, "features": None, "matches": None, "pairs": None, "overlap": 10}
+    | {"ratio": 0.9, "features": None, "matches": None, "pairs": None, "overlap": 10}
     | {"intrinsics": None, "mapper": "incremental", "strict": False},
-    "extract": EXTRACTOR | {"strict": False},
+    "extract": EXTRACTOR | SUITED | {"strict": False},
     "pairs": {"pairs": "exhaustive", "overlap": 10},
     "match": MATCHING | {"device": "cpu"},
     "homography": EXTRACTOR

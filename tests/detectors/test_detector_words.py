@@ -8,13 +8,15 @@ import pytest
 from small_models import aliked_file, disk_file, superpoint_folder
 
 from dift_geo.detectors.listed import Listed
-from dift_geo.detectors.loader import DETECTORS, KINDS, load_detector, split_word
+from dift_geo.detectors.loader import DETECTORS, KINDS, Limits, load_detector, split_word
 from dift_geo.detectors.sift import Sift
 
 
 def test_the_limits_reach_the_detector() -> None:
-    assert load_detector("sift", max_keypoints=7) == Sift(7, max_orientations=2)
-    assert load_detector("sift", max_keypoints=7, upright=True) == Sift(7, max_orientations=1)
+    assert load_detector("sift", Limits(max_keypoints=7)) == Sift(7, max_orientations=2)
+    assert load_detector("sift", Limits(max_keypoints=7, upright=True)) == Sift(
+        7, max_orientations=1
+    )
 
 
 def test_what_stands_behind_the_colon_reaches_it_whole(tmp_path: Path) -> None:
@@ -26,7 +28,7 @@ def test_what_stands_behind_the_colon_reaches_it_whole(tmp_path: Path) -> None:
 
 def test_learned_detectors_take_the_limits(tmp_path: Path) -> None:
     for word in (f"aliked:{aliked_file(tmp_path)}", f"disk:{disk_file(tmp_path)}"):
-        assert load_detector(word, max_keypoints=7).recipe()["max_keypoints"] == 7
+        assert load_detector(word, Limits(max_keypoints=7)).recipe()["max_keypoints"] == 7
 
 
 def test_the_table_says_what_the_detectors_say(tmp_path: Path) -> None:

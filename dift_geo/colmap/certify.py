@@ -1,0 +1,88 @@
+"""Models with their certificates of trust: of a run of ours, and of any COLMAP model.
+
+Brings together the runs of the mapper and what they say of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from dift_geo.colmap.mapping import cam_from_world, count_images
+from dift_geo.colmap.opinions import Opinion, ask_mapper
+from dift_geo.colmap.quiet import quiet
+from dift_geo.colmap.trust import Trust, gather, judge
+from dift_geo.detectors.colmap_database import read_database
+from dift_geo.errors import InputError, MissingFileError, NoModelError
+
+if TYPE_CHECKING:
+    import pycolmap
+
+__all__ = ["certificate", "trust_model"]
+
+
+def certificate(opinions: Sequence[Opinion], images: int) -> Trust:
+    """The trust in the first of several opinions.
+
+    images: that there are, registered or not.
+    """
+    best, *others = opinions
+    poses = [cam_from_world(other.models[0]) for other in others]
+    return judge(gather(best.models[0], best.held, poses, images))
+
+
+def trust_model(
+    model: str | Path, database: str | Path, *, seed: int = 0, threads: int = 1
+) -> Trust:
+    """The trust in a model that any program made of a COLMAP database.
+
+    The mapper runs anew on copies of the database, and the model is compared with what it makes.
+    Of the matches withheld there the model in question may have seen all.
+
+    model: a folder with cameras, images and points in COLMAP's files; it does not change.
+    database: with its verified pairs; it does not change.
+    seed: of the first run.
+    threads: as `ask_mapper` takes it.
+
+    Raises MissingFileError and InputError for a model or database that cannot be read or do not
+    belong together, and NoModelError where the mapper makes no model of the database.
+    """
+    found = _read_model(Path(model), Path(database))
+    with TemporaryDirectory() as folder:
+        opinions = ask_mapper(database, folder, seed=seed, threads=threads)
+        if not opinions:
+            raise NoModelError(
+                f"COLMAP finds no model in {database}, so there is nothing to compare {model} with"
+            )
+        poses = [cam_from_world(opinion.models[0]) for opinion in opinions]
+        images = count_images(database)
+        return judge(gather(found, opinions[0].held, poses, images))
+
+
+def _read_model(folder: Path, database: Path) -> pycolmap.Reconstruction:
+    """A model whose images the database has."""
+    import pycolmap
+
+    if not any((folder / f"images.{kind}").exists() for kind in ("bin", "txt")):
+        raise MissingFileError(
+            f"{folder} holds no COLMAP model, expected cameras, images and points3D as .bin or .txt"
+        )
+    try:
+        with quiet(pycolmap.logging.Level.FATAL):
+            model = pycolmap.Reconstruction(str(folder))
+    except (RuntimeError, ValueError, IndexError) as error:
+        line = " ".join(str(error).split())
+        raise InputError(f"{folder} cannot be read as a COLMAP model: {line}") from error
+    posed = cam_from_world(model)
+    if len(posed) < 2:
+        raise InputError(f"{folder} has {len(posed)} image(s) with a pose, expected at least 2")
+    with read_database(database) as source:
+        unknown = sorted(posed.keys() - source.image_ids().keys())
+    if unknown:
+        raise InputError(
+            f"{unknown[0]!r} of {folder} is not in {database}; expected the database that the "
+            "model was made of"
+        )
+    return model
