@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 IMAGES ?=
 OUT ?= demo_out
 STAMP := $(VENV)/.ready
+# a process for each core, at most JOBS, with one thread each; a file of tests stays in one process
+JOBS ?= 4
+PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q \
+  -n auto --maxprocesses $(JOBS) --dist loadfile
 
 .PHONY: setup demo test check clean
 
@@ -29,13 +33,13 @@ demo: setup
 	$(BIN)/python pipelines/demo.py $(OUT) $(if $(IMAGES),--images "$(IMAGES)")
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 clean:
 	rm -rf $(VENV) $(OUT) build dist *.egg-info

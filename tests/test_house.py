@@ -40,7 +40,7 @@ OURS = [source for source in SOURCES if source.folder != "v01/"]
 # A folder, or a file of the package itself, imports only what stands in an earlier line. A new one
 # gets its place here.
 ORDER = (
-    ("errors", "imagefiles"),
+    ("errors", "imagefiles", "stop"),
     ("frames", "options", "recipe", "imagefolder"),
     ("types",),
     ("images",),
@@ -348,28 +348,43 @@ def test_no_wild_imports_nor_bare_excepts(source) -> None:
         assert not (isinstance(node, ast.ExceptHandler) and node.type is None), source.name
 
 
-def loaded_by(statement: str) -> set[str]:
-    """The packages that a fresh interpreter has loaded after a statement."""
-    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
-    command = [sys.executable, "-c", code]
-    return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
-
-
-def test_import_budget() -> None:
-    heavy = LATE | {"torch", "cv2", "h5py", "scipy"}
-    assert not loaded_by("import dift_geo") & heavy
-    assert "torch" in loaded_by("import dift_geo; dift_geo.match_mutual_nn")  # this test can fail
+@pytest.fixture(scope="module")
+def loaded() -> list[set[str]]:
+    """The packages that a fresh interpreter has loaded after each of STATEMENTS, one upon the
+    other.
+    """
+    show = "print(*{name.split('.')[0] for name in sys.modules})"
+    code = "\n".join(["import sys", *(f"{each}\n{show}" for each in STATEMENTS)])
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return [set(line.split()) for line in done.stdout.splitlines()]
 
 
 CORE = "Dift, Sift, load_backend, match_mutual_nn, estimate_homography, FeatureStore, match_pair"
+STATEMENTS = [
+    "import dift_geo",
+    "import dift_geo.cli",
+    "dift_geo.cli.build_parser(['compare'])",
+    "dift_geo.cli.build_parser()",
+    f"from dift_geo import {CORE}",
+]
+HEAVY = LATE | {"torch", "cv2", "h5py", "scipy"}
 
 
-def test_using_the_core_loads_no_model_code_before_a_model_is_asked_for() -> None:
-    assert not loaded_by(f"from dift_geo import {CORE}") & LATE
+def test_import_budget(loaded: list[set[str]]) -> None:
+    assert len(loaded) == len(STATEMENTS)
+    assert not loaded[0] & HEAVY
+    assert not loaded[2] & HEAVY, "a command loads what others need"
+    assert "torch" in loaded[4]  # this test can fail
 
 
-def test_help_is_quick() -> None:
-    assert not loaded_by("import dift_geo.cli; dift_geo.cli.build_parser()") & LATE
+def test_using_the_core_loads_no_model_code_before_a_model_is_asked_for(
+    loaded: list[set[str]],
+) -> None:
+    assert not loaded[4] & LATE
+
+
+def test_help_is_quick(loaded: list[set[str]]) -> None:
+    assert not loaded[3] & LATE
 
 
 # ---- how long things may be ----

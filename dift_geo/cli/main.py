@@ -28,8 +28,8 @@ from dift_geo.cli.features import add_extract, add_match, add_pairs
 from dift_geo.cli.homography import add_homography
 from dift_geo.cli.reconstruct import add_reconstruct
 from dift_geo.cli.trust import add_trust
-from dift_geo.engine.stop import Terminated, stopped_by_sigterm
 from dift_geo.errors import DiftGeoError
+from dift_geo.stop import Terminated, stopped_by_sigterm
 
 __all__ = ["build_parser", "main"]
 
@@ -63,8 +63,10 @@ class _Help(argparse.HelpFormatter):
         self._action_max_length += self._indent_increment
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All commands and their flags."""
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """All commands and their flags; where the words of a command line begin with one of them, that
+    one alone, since flags are made of options and those of others may load much.
+    """
     parser = argparse.ArgumentParser(
         prog="dift-geo",
         description="Correspondence from diffusion models, for hloc and COLMAP pipelines.",
@@ -72,7 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"dift-geo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in COMMANDS:
+    asked = [f"add_{word}" for word in words[:1]]
+    for add in [add for add in COMMANDS if [add.__name__] == asked] or COMMANDS:
         add(commands)
     return parser
 
@@ -92,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    flags = vars(build_parser().parse_args(words))
+    flags = vars(build_parser(words).parse_args(words))
     logging.basicConfig(format="dift-geo: %(message)s", level=logging.WARNING)
     del flags["command"]
     run = flags.pop("run")

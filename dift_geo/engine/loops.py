@@ -28,10 +28,10 @@ from dift_geo.engine.steps import (
     match_loaded,
     read_photo,
 )
-from dift_geo.engine.stop import stopped_by_sigterm
 from dift_geo.errors import InputError, MissingFileError, MissingNameError, NotAFolderError
 from dift_geo.matching.options import MatchOptions
 from dift_geo.recipe import fingerprint
+from dift_geo.stop import stopped_by_sigterm
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore, refuse_name_clashes
 from dift_geo.store.recent import Recent

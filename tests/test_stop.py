@@ -9,12 +9,13 @@ import textwrap
 import threading
 from pathlib import Path
 
+import counting
 import pytest
 from counting import CountingExtractor
 
 from dift_geo.engine.loops import extract_images
-from dift_geo.engine.stop import Terminated, stopped_by_sigterm
 from dift_geo.images import write_image
+from dift_geo.stop import Terminated, stopped_by_sigterm
 from dift_geo.store.features import FeatureStore
 
 SLOW = """
@@ -47,7 +48,7 @@ def photos(tmp_path: Path, texture) -> Path:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_keeps_what_is_done(photos: Path, tmp_path: Path, number: int) -> None:
     """Up to 20 s of work waited for the next flush and were lost."""
-    words = [str(Path(__file__).parent), str(photos), str(tmp_path / "f.h5")]
+    words = [str(Path(counting.__file__).parent), str(photos), str(tmp_path / "f.h5")]
     program = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(SLOW), *words],
         stdout=subprocess.PIPE,
