@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
         help="2. the name of our features ...",
     )
     parser.add_argument(
-        "--matcher", default="dift-mnn", metavar="CONF", help="3. ... and of our matcher"
+        "--matcher", default="dift-mnn-ratio.9", metavar="CONF", help="3. ... and of our matcher"
     )
     parser.add_argument(
         "--camera-mode", default="AUTO", choices=("AUTO", "SINGLE", "PER_FOLDER", "PER_IMAGE")

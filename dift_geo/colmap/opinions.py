@@ -27,6 +27,7 @@ from dift_geo.colmap.mapping import (
 )
 from dift_geo.colmap.quiet import quiet
 from dift_geo.colmap.transaction import copy_database
+from dift_geo.colmap.uncertainty import determines_cameras
 from dift_geo.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,8 +101,9 @@ def ask_mapper(
 
     Two runs; up to `SMALL` images as many as it takes until two agree, at most `SMALL_RUNS`; and up
     to `SEEDS` while the models hold fewer than half of the images. Where all that leaves nothing,
-    it tries once more with what COLMAP leaves out by itself, unless no pair of photos shows depth:
-    from a wall or a camera that only turned, that would invent a model.
+    it tries once more with what COLMAP leaves out by itself. Where no pair of photos shows depth,
+    as of a wall or by a camera that only turned, it does not try that, and models count only if
+    they determine their cameras.
 
     path: the database, with verified pairs; it does not change.
     folder: for copies of the database and what the mapper writes.
@@ -113,7 +115,7 @@ def ask_mapper(
     if mapper not in get_args(MapperName):
         raise InputError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    count = count_images(path)
+    count, has_depth = count_images(path), has_ordinary_pair(path)
 
     def ask(number: int, *, resort: bool = False) -> Opinion:
         shown = Path(folder) / "shown.db"
@@ -122,10 +124,12 @@ def ask_mapper(
         held = hold_out(shown, seed=number)
         job = Job(str(shown), str(folder), threads or -1)
         models = last_resort(job, number, count) if resort else job.run(mapper, number, count)
+        if not has_depth:
+            models = [model for model in models if determines_cameras(model)]
         return Opinion(models, held, number)
 
     opinions = _until_agreed(ask, seed, count)
-    if not opinions and mapper == "incremental" and has_ordinary_pair(path):
+    if not opinions and mapper == "incremental" and has_depth:
         again = [ask(seed + k, resort=True) for k in range(RUNS)]
         opinions = [opinion for opinion in again if opinion.models]
     return sorted(opinions, key=partial(_worth, opinions), reverse=True)

@@ -34,6 +34,7 @@ RUNS_AGREE_DEG = (1.0, 3.0)
 HELD_OUT = (0.94, 0.85)
 REGISTERED = (0.8, 0.5)
 CONTRADICTING = (0.1, 0.3)
+FOCAL = (0.1, 0.3)
 LEAST_HELD_OUT = 50  # matches, for a share that says anything
 # of an image or a pair by itself
 WEAK_DEG, WEAK_POINTS, CONTRADICTS, TELLING = 2.0, 30, 0.5, 4
@@ -152,6 +153,11 @@ def _doubts(evidence: Evidence, limit: int) -> Iterator[str]:
         )
     if evidence.registered < REGISTERED[limit] * evidence.images:
         yield f"{evidence.registered} of {evidence.images} images are registered"
+    if evidence.focal is None:
+        if limit == 0:
+            yield "the uncertainty of its cameras cannot be computed"
+    elif evidence.focal > FOCAL[limit]:
+        yield f"focal lengths are uncertain by {100 * evidence.focal:.0f} %"
     if evidence.contradicting > CONTRADICTING[limit]:
         yield (
             f"{len(evidence.contradicting_pairs)} verified pairs contradict the model, such as "

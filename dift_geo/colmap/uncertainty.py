@@ -16,10 +16,11 @@ from dift_geo.colmap.quiet import quiet
 if TYPE_CHECKING:
     import pycolmap
 
-__all__ = ["Uncertainty", "camera_uncertainties"]
+__all__ = ["Uncertainty", "camera_uncertainties", "determines_cameras"]
 
 # poses beyond are many to invert at once, and minutes; such models say nothing
 MOST_IMAGES = 500
+FOCAL_UNKNOWN = 0.3  # one standard deviation of a focal length that could be any
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,17 @@ def camera_uncertainties(model: pycolmap.Reconstruction) -> dict[str, Uncertaint
         if pose is not None and pose.shape == (6, 6):
             found[image.name] = _uncertainty(model, covariance, image, pose * noise, noise)
     return found
+
+
+def determines_cameras(model: pycolmap.Reconstruction) -> bool:
+    """Whether the observations of a model fix its cameras, focal lengths included.
+
+    They do not where a camera slid along a wall or only turned: any focal length explains that.
+    """
+    if model.num_reg_images() > MOST_IMAGES:
+        return True
+    spread = camera_uncertainties(model).values()
+    return bool(spread) and float(np.median([one.focal for one in spread])) < FOCAL_UNKNOWN
 
 
 def _uncertainty(

@@ -25,7 +25,8 @@ def test_calibrate_fits_and_is_used(pictures, tmp_path, command) -> None:
     done = command("calibrate", pictures, out, "--views", 2, "--dim", 32, *QUICK)
     assert done.code == 0, done.err
     assert "held-back views" in done.out
-    assert command("extract", pictures, f, "--projection", out, *QUICK).code == 0
+    dift = ["--descriptor", "dift", *QUICK]
+    assert command("extract", pictures, f, "--projection", out, *dift).code == 0
     with FeatureStore(f) as store:
         assert store["0.png"].descriptors.shape[1] == 32
 

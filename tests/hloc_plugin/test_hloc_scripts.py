@@ -27,9 +27,12 @@ def test_the_script_of_hlocs_users_runs_with_our_features(
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
     script = [sys.executable, str(ROOT / "pipelines" / "hloc_sfm.py"), *arguments]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=200)
-    with FeatureStore(tmp_path / "feats-dift-tiny-sift-n8192-r1600.h5") as store:
+    with FeatureStore(tmp_path / "feats-dift+rootsift-tiny-sift-n8192-r1600.h5") as store:
         assert list(store) == NAMES[:2]
-    assert len(stored_pairs(NAMES[:2], next(tmp_path.glob("*_matches-dift-mnn_pairs.h5")))) == 1
+    assert (
+        len(stored_pairs(NAMES[:2], next(tmp_path.glob("*_matches-dift-mnn-ratio.9_pairs.h5"))))
+        == 1
+    )
     # the wheel's hloc is older than pycolmap 4 and reconstructs nothing; two small photos need not
     # give a model either
     said = done.stdout + done.stderr

@@ -16,8 +16,9 @@ import pytest
 from conftest import ROOT
 
 from dift_geo import FeatureStore, MatchStore, match_mutual_nn, read_image
-from dift_geo.extractor import build_extractor
+from dift_geo.extractor import ExtractorOptions, build_extractor
 from dift_geo.images import write_image
+from dift_geo.matching.options import MatchOptions
 from dift_geo.pairs.choose import stored_pairs
 from dift_geo.sfm import SfmOptions, reconstruct_from_files
 from hloc_plugin.copies import KEYPOINTS, MAIN, NAMES, run_hloc
@@ -39,7 +40,7 @@ def hloc_files(
 def test_hlocs_extraction_gives_what_ours_gives(
     hloc_files: tuple[Path, Path], photos: Path
 ) -> None:
-    ours = build_extractor(max_keypoints=KEYPOINTS, size=None)
+    ours = ExtractorOptions.for_models(max_keypoints=KEYPOINTS).build()
     with FeatureStore(hloc_files[0]) as store:
         assert list(store) == NAMES
         for name in NAMES[:1]:  # one will do
@@ -73,7 +74,9 @@ def test_reconstruct_reads_hlocs_files(
     theirs = reconstruct_from_files(
         photos, tmp_path / "matched by hloc", features, matches, options
     )
-    ours = reconstruct_from_files(photos, tmp_path / "matched by us", features, options=options)
+    ours = reconstruct_from_files(
+        photos, tmp_path / "matched by us", features, options=options, match=MatchOptions()
+    )
     assert theirs.summary["registered"] == ours.summary["registered"] == 3
     assert theirs.summary["matches_mean"] == ours.summary["matches_mean"]
 
@@ -120,7 +123,7 @@ def test_command_lines_are_hlocs_with_our_configurations(
         "dift-tiny-sift",
     )
     run_hloc(hloc_folder, *plugin, "extract_features", *arguments)
-    with FeatureStore(tmp_path / "feats-dift-tiny-sift-n8192-r1600.h5") as store:
+    with FeatureStore(tmp_path / "feats-dift+rootsift-tiny-sift-n8192-r1600.h5") as store:
         assert list(store) == ["small.png"]
         assert len(store["small.png"]) == len(
             build_extractor(descriptor="rootsift").extract(small, "")
