@@ -36,6 +36,8 @@ COLUMNS = {
 MAX_IMAGES = 2147483647  # a pair of images is the number MAX_IMAGES * smaller id + larger id
 SIFT = 0  # COLMAP's number of the descriptors that it keeps as bytes
 LOCKED = ("locked", "busy")
+KEYPOINT_COLUMNS = (2, 4, 6)  # a place; scale and orientation; an affine shape
+LONGEST_SIDE = 1 << 31  # of an image, in pixels
 
 
 def image_ids_of_pair(pair_id: int) -> tuple[int, int]:
@@ -95,9 +97,12 @@ class ColmapDatabase:
     def __init__(self, path: str | Path, connection: sqlite3.Connection) -> None:
         self.path = Path(path)
         self._sql = connection
+        # a view would be read like a table, and may have rows without end
+        rows = self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+        self._tables = {row[0] for row in rows}
         for table, columns in COLUMNS.items():
             found = {row[1] for row in self._rows(f"PRAGMA table_info({table})")}
-            if not found:
+            if table not in self._tables:
                 raise InputError(
                     f"{path} is no COLMAP database: it has no table {table}; "
                     "expected the file `colmap feature_extractor` writes"
@@ -109,30 +114,52 @@ class ColmapDatabase:
                 )
 
     def image_ids(self) -> dict[str, int]:
-        """Image ids by name, in their order."""
-        rows = self._rows("SELECT name, image_id FROM images ORDER BY image_id")
-        return {str(name): int(image_id) for name, image_id in rows}
+        """Image ids by name, in their order.
+
+        Raises InputError for names that are no text and for two images of one name.
+        """
+        ids: dict[str, int] = {}
+        for name, image_id in self._rows("SELECT name, image_id FROM images ORDER BY image_id"):
+            if not isinstance(name, str) or name in ids or not isinstance(image_id, int):
+                raise InputError(
+                    f"{self.path}: image {image_id!r} is called {name!r}, expected a name of its "
+                    "own for every image; restore the database from a copy"
+                )
+            ids[name] = image_id
+        return ids
 
     def size_wh(self, image_id: int) -> tuple[int, int]:
         """The size of an image in pixels, which is that of its camera.
 
-        Raises InputError where the image has no camera.
+        Raises InputError where the image has no camera, or its size cannot be one.
         """
         rows = self._rows(
             "SELECT width, height FROM cameras WHERE camera_id = "
             "(SELECT camera_id FROM images WHERE image_id = ?)",
             image_id,
         )
-        for width, height in rows:
-            return int(width), int(height)
+        for sides in rows:
+            if not all(isinstance(side, int) and 0 < side < LONGEST_SIDE for side in sides):
+                raise InputError(
+                    f"{self.path}: the camera of image {image_id} has {sides[0]!r} x {sides[1]!r} "
+                    "pixels, expected the size of the photo; restore the database from a copy"
+                )
+            return sides[0], sides[1]
         raise InputError(f"{self.path}: image {image_id} has no camera, expected its size there")
 
     def keypoints(self, image_id: int) -> NDArray[np.float32] | None:
         """(N, 2), (N, 4) or (N, 6) rows as COLMAP keeps them; None where an image has none.
 
-        Raises InputError for numbers that are not finite.
+        Raises InputError for numbers that are not finite, and rows of another length.
         """
         rows = self._matrix("keypoints", "image_id", image_id, np.float32)
+        if rows is not None and not len(rows):
+            return np.zeros((0, 2), np.float32)
+        if rows is not None and rows.shape[1] not in KEYPOINT_COLUMNS:
+            raise InputError(
+                f"{self.path}: keypoints of image {image_id} have {rows.shape[1]} numbers each, "
+                "expected 2, 4 or 6; extract them again"
+            )
         if rows is not None and not np.isfinite(rows).all():
             raise InputError(
                 f"{self.path}: keypoints of image {image_id} hold NaN or infinity, "
@@ -148,20 +175,40 @@ class ColmapDatabase:
         return np.ascontiguousarray(found).view(np.float32)
 
     def pairs(self) -> list[tuple[int, int]]:
-        """The image ids of the pairs that have matches."""
-        return [image_ids_of_pair(row[0]) for row in self._rows("SELECT pair_id FROM matches")]
+        """The image ids of the pairs that have matches.
+
+        Raises InputError for numbers that are those of no pair.
+        """
+        return [image_ids_of_pair(number) for number, _ in self._counts("matches")]
 
     def matches(self, id0: int, id1: int) -> NDArray[np.uint32]:
         """(M, 2) rows of keypoints of two images, which are named as `pairs` does."""
         found = self._matrix("matches", "pair_id", pair_id_of(id0, id1), np.uint32)
-        return np.zeros((0, 2), np.uint32) if found is None else found
+        if found is None or not len(found):
+            return np.zeros((0, 2), np.uint32)
+        if found.shape[1] != 2:
+            raise InputError(
+                f"{self.path}: matches of images {id0} and {id1} are of {found.shape[1]} keypoints "
+                "each, expected 2; match them again with COLMAP"
+            )
+        return found
 
     def inlier_counts(self) -> dict[int, int]:
         """How many matches of the verified pairs are right, by COLMAP's numbers of pairs."""
-        if not self._rows("PRAGMA table_info(two_view_geometries)"):  # of a very old COLMAP
+        if "two_view_geometries" not in self._tables:  # of a very old COLMAP
             return {}
-        rows = self._rows("SELECT pair_id, rows FROM two_view_geometries")
-        return {int(pair_id): int(count) for pair_id, count in rows}
+        return dict(self._counts("two_view_geometries"))
+
+    def _counts(self, table: str) -> list[tuple[int, int]]:
+        """Numbers of pairs, and how many rows of matches each has."""
+        rows = self._rows(f"SELECT pair_id, rows FROM {table}")
+        for pair_id, count in rows:
+            if not isinstance(pair_id, int) or not isinstance(count, int) or pair_id < 0:
+                raise InputError(
+                    f"{self.path}: {table} of pair {pair_id!r} have {count!r} rows, expected the "
+                    "number of a pair and a count; restore the database from a copy"
+                )
+        return rows
 
     def configurations(self) -> set[int]:
         """What kinds of two-view geometry the verified pairs have, by COLMAP's numbers."""
@@ -180,6 +227,16 @@ class ColmapDatabase:
     def _matrix(self, table: str, key: str, number: int, dtype: type) -> NDArray | None:
         rows = self._rows(f"SELECT rows, cols, data FROM {table} WHERE {key} = ?", number)
         for height, width, data in rows:
+            if not isinstance(height, int) or not isinstance(width, int) or min(height, width) < 0:
+                raise InputError(
+                    f"{self.path}: {table} of {key} {number} have {height!r} rows of {width!r} "
+                    "numbers, expected counts; restore the database from a copy"
+                )
+            if not isinstance(data, bytes | None):
+                raise InputError(
+                    f"{self.path}: {table} of {key} {number} are {type(data).__name__}, expected "
+                    "bytes; restore the database from a copy"
+                )
             flat = np.frombuffer(data or b"", np.uint8)
             if flat.size != height * width * np.dtype(dtype).itemsize:
                 raise InputError(

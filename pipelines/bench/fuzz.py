@@ -165,6 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--images", type=int, default=1000, help="trials")
     parser.add_argument("--others", type=int, default=300, help="trials of each other kind")
+    parser.add_argument("--names", type=int, default=len(NAMES), help="how many names")
     parser.add_argument("--only", nargs="+", choices=WHAT, default=WHAT)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="keeps what went wrong; default: a new folder")
@@ -176,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     total: Counter[str] = Counter()
     for name in options.only:
         if name == "names":
-            total += fuzz_names(scratch / "names", NAMES[: options.others])
+            total += fuzz_names(scratch / "names", NAMES[: options.names])
             continue
         trials = options.images if name == "images" else options.others
         total += fuzz(name, KINDS[name], trials, options.seed, scratch / "files")

@@ -146,6 +146,41 @@ def test_keypoints_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         ColmapKeypoints(path).keypoints_of("0.png")
 
 
+ENDLESS = (
+    "DROP TABLE images; CREATE VIEW images AS WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL "
+    "SELECT n + 1 FROM t) SELECT n AS image_id, 'x' || n AS name, 1 AS camera_id FROM t"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE cameras SET width = 1e30", "camera of image 1 has 1e+30 x 48 pixels, expected"),
+        ("UPDATE cameras SET height = 0", "camera of image 1 has 64 x 0 pixels, expected"),
+        ("UPDATE cameras SET width = 1 << 62", "camera of image 1 has 4611686018427387904 x 48"),
+        ("UPDATE images SET name = x'ff00' WHERE image_id = 2", "image 2 is called b'\\\\xff"),
+        ("UPDATE keypoints SET rows = 'many'", "keypoints of image_id 1 have 'many' rows of 4"),
+        ("UPDATE keypoints SET rows = -5, cols = -4", "image_id 1 have -5 rows of -4 numbers"),
+        ("UPDATE keypoints SET rows = 4, cols = 5", "image 1 have 5 numbers each, expected 2, 4"),
+        ("UPDATE keypoints SET data = 'text'", "keypoints of image_id 1 are str, expected bytes"),
+        ("UPDATE matches SET rows = 4, cols = 1", "images 1 and 2 are of 1 keypoints each"),
+        ("UPDATE matches SET pair_id = -7", "matches of pair -7 have 2 rows, expected the number"),
+        (ENDLESS, "is no COLMAP database: it has no table images"),
+    ],
+)
+def test_numbers_that_cannot_be_are_one_line(
+    tmp_path: Path, change: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_pair(tmp_path / "a.db")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(f"PRAGMA foreign_keys = OFF; {change}")
+    stores = [str(tmp_path / "f.h5"), "--matches", str(tmp_path / "m.h5")]
+    assert main(["import", str(path), *stores]) == 1
+    line = capsys.readouterr().err
+    assert said.replace("\\\\", "\\") in line
+    assert line.count("\n") == 1
+
+
 def test_a_photo_of_another_shape_is_not_the_one_of_the_database(tmp_path: Path) -> None:
     detector = ColmapKeypoints(write_pair(tmp_path / "a.db"))
     assert len(detector.detect(np.zeros((23, 31, 3), np.uint8), "0.png")) == 5  # rounded
