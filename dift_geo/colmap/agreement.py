@@ -21,22 +21,26 @@ SHORT_BASELINE = 0.02
 
 
 def disagreements_deg(poses: Poses, others: Sequence[Poses]) -> dict[tuple[str, str], float]:
-    """For each pair of images, the largest difference to any other model that has both.
+    """For each pair of images, the middle one of the differences to other models that have both.
 
     A difference is the larger of the angle between the rotations and the angle between the
-    directions of translation, in degrees. Pairs that no other model has are left out.
+    directions of translation, in degrees; of an even number the lower middle one, so that a model
+    that one of two others bears out is not doubted for the second. Pairs that no other model has
+    are left out.
     """
     pairs = list(combinations(sorted(poses), 2))
     own = {pair: relative_pose(poses[pair[0]], poses[pair[1]]) for pair in pairs}
     lengths = [float(np.linalg.norm(pose[:, 3])) for pose in own.values()]
     shortest = SHORT_BASELINE * float(np.median(lengths)) if lengths else 0.0
     found: dict[tuple[str, str], float] = {}
-    for other in others:
-        for a, b in pairs:
-            if a in other and b in other:
-                theirs = relative_pose(other[a], other[b])
-                difference = _difference_deg(own[a, b], theirs, shortest)
-                found[a, b] = max(difference, found.get((a, b), 0.0))
+    for a, b in pairs:
+        differences = sorted(
+            _difference_deg(own[a, b], relative_pose(other[a], other[b]), shortest)
+            for other in others
+            if a in other and b in other
+        )
+        if differences:
+            found[a, b] = differences[(len(differences) - 1) // 2]
     return found
 
 

@@ -47,8 +47,8 @@ class Evidence:
     images: that there are.
     registered: those that the model has.
     runs: of the mapper that were compared, this one included.
-    runs_agree_deg: the largest difference to another run that nine of ten pairs of images stay
-        below, in degrees; None with one run.
+    runs_agree_deg: the difference to the middle one of the other runs that nine of ten pairs of
+        images stay below, in degrees; None with one run.
     held_out: matches that the mapper was not shown, of pairs that the model has.
     held_out_within_2px: the share of these within 2 px of the model's epipolar geometry.
     contradicting_pairs: verified pairs of whose withheld matches the model explains fewer than

@@ -126,7 +126,7 @@ def test_command_lines_are_hlocs_with_our_configurations(
     with FeatureStore(tmp_path / "feats-dift+rootsift-tiny-sift-n8192-r1600.h5") as store:
         assert list(store) == ["small.png"]
         assert len(store["small.png"]) == len(
-            build_extractor(descriptor="rootsift").extract(small, "")
+            ExtractorOptions.for_models(descriptor="rootsift").build().extract(small, "")
         )
 
     features, pairs = hloc_files[0], hloc_files[0].with_name("pairs.txt")

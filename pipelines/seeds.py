@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Does the model depend on the seed? One set of photos, many seeds, beside COLMAP's own SIFT.
+
+    python pipelines/seeds.py SCENE OUT --bag 12 --draw 1 --seeds 10
+
+SCENE holds images/ and cameras_gt.txt. Features and matches are made once, as `dift-geo
+reconstruct` makes them; what follows is repeated with every seed: verification, the mapper's runs
+and the choice between them. COLMAP maps its own features once with each seed, and all else as
+COLMAP has it. Prints the area under the curve of relative pose errors up to 5 degrees, in per cent,
+and writes OUT/seeds.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from dift_geo.colmap.cameras import KnownCamera, read_cameras
+from dift_geo.colmap.mapping import cam_from_world
+from dift_geo.engine.loops import extract_images, match_pairs
+from dift_geo.errors import NoModelError
+from dift_geo.extractor import ExtractorOptions
+from dift_geo.geometry.curves import auc
+from dift_geo.geometry.pose import relative_pose_errors_deg
+from dift_geo.matching.options import RATIO_FOR_MODELS, MatchOptions
+from dift_geo.recipe import write_json
+from dift_geo.sfm import SfmOptions, reconstruct_from_stores
+
+LIMIT_DEG = 5.0
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scene", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--bag", type=int, default=12, help="photos drawn of the scene")
+    parser.add_argument("--draw", type=int, default=0, help="seed of the draw")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--detector", default="sift")
+    parser.add_argument("--descriptor")
+    parser.add_argument("--max-keypoints", type=int)
+    parser.add_argument("--ratio", type=float, default=RATIO_FOR_MODELS)
+    parser.add_argument("--without-colmap", action="store_true", help="leave its own SIFT out")
+    options = parser.parse_args(argv)
+
+    truth = read_cameras(options.scene / "cameras_gt.txt")
+    names = sorted(truth)
+    if options.bag < len(names):
+        names = sorted(random.Random(options.draw).sample(names, options.bag))
+    truth = {name: truth[name] for name in names}
+    found = {"ours": ours(options, truth)}
+    if not options.without_colmap:
+        found["COLMAP's SIFT"] = colmaps(options, truth)
+    for what, values in found.items():
+        print(f"{what}: lowest {min(values)}, median {np.median(values):.1f}, of {values}")
+    write_json(options.out / "seeds.json", {"photos": names, "auc@5": found})
+
+
+def ours(options: argparse.Namespace, truth: dict[str, KnownCamera]) -> list[float]:
+    """One area a seed, by the road of `reconstruct`."""
+    images, out = options.scene / "images", options.out
+    features, matches = out / "features.h5", out / "matches.h5"
+    out.mkdir(parents=True, exist_ok=True)
+    asked = ExtractorOptions.for_models(
+        detector=options.detector,
+        descriptor=options.descriptor,
+        max_keypoints=options.max_keypoints,
+    )
+    extract_images(images, sorted(truth), asked.build(), features)
+    pairs = list(combinations(sorted(truth), 2))
+    match_pairs(features, pairs, matches, MatchOptions(ratio=options.ratio))
+    values = []
+    for seed in range(options.seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            mapping = SfmOptions(seed=seed)
+            stores = images, features, matches, pairs, folder
+            try:
+                poses = reconstruct_from_stores(*stores, mapping).cam_from_world
+            except NoModelError:
+                poses = {}
+        values.append(area(poses, truth))
+    return values
+
+
+def colmaps(options: argparse.Namespace, truth: dict[str, KnownCamera]) -> list[float]:
+    """One area a seed, by COLMAP alone."""
+    database = options.out / "colmap.db"
+    if not database.exists():
+        part = database.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        images = options.scene / "images"
+        reader = pycolmap.ImageReaderOptions()
+        pycolmap.extract_features(
+            str(part), str(images), image_names=sorted(truth), reader_options=reader
+        )
+        pycolmap.match_exhaustive(str(part))
+        part.rename(database)
+    values = []
+    for seed in range(options.seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            mapper = pycolmap.IncrementalPipelineOptions(random_seed=seed, num_threads=1)
+            models = pycolmap.incremental_mapping(str(database), folder, folder, mapper)
+        best = max(models.values(), key=lambda model: model.num_reg_images(), default=None)
+        values.append(area({} if best is None else cam_from_world(best), truth))
+    return values
+
+
+def area(poses: dict, truth: dict[str, KnownCamera]) -> float:
+    """Per cent, to a decimal."""
+    true = {name: camera.cam_from_world for name, camera in truth.items()}
+    return round(100 * auc(relative_pose_errors_deg(poses, true), LIMIT_DEG)[0], 1)
+
+
+if __name__ == "__main__":
+    main()
