@@ -327,6 +327,7 @@ def test_from_files_matches_where_no_matches_are_given(scene, tmp_path):
     result = reconstruct_from_files(scene.images, out, scene.features, options=options, match=match)
     assert result.summary["pairs"] == 7
     assert result.summary["matches_mean"] == 150
+    assert result.summary["keypoints_mean"] == 150
     assert result.summary["recipe"]["match"] == match.recipe()
     assert result.summary["recipe"]["matches"] == str(out / "matches.h5")
 

@@ -104,6 +104,10 @@ def _reconstruct(
         )
     s = result.summary
     print(
+        f"{s['keypoints_mean']:.0f} keypoints and {s['matches_mean']:.0f} matches on average, "
+        f"{s['verified_pairs']} of {s['pairs']} pairs verified"
+    )
+    print(
         f"{s['registered']}/{s['images']} images registered, {s['points']} points, "
         f"{s['reprojection_px']:.3f} px reprojection error -> {result.folder}"
     )

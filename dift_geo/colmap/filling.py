@@ -19,6 +19,7 @@ from dift_geo.colmap.database import (
     verify_database,
 )
 from dift_geo.colmap.doors import check_photos
+from dift_geo.detectors.colmap_database import read_database
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 from dift_geo.types import Pair
@@ -74,8 +75,11 @@ def fill_database(
         import_features(path, ids, features)
         counts = import_matches(path, ids, pairs, matches, verified=not verify)
     inliers = verify_database(path, pairs, seed=seed) if verify else counts
+    with read_database(path) as database:
+        keypoints = database.keypoint_counts()
     return {
         "images": len(names),
+        "keypoints_mean": _mean(keypoints),
         "pairs": len(pairs),
         "matches_mean": _mean(counts),
         "inliers_mean": _mean(inliers),

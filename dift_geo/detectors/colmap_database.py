@@ -210,6 +210,10 @@ class ColmapDatabase:
                 )
         return rows
 
+    def keypoint_counts(self) -> list[int]:
+        """How many keypoints each image has that has any."""
+        return [int(count) for (count,) in self._rows("SELECT rows FROM keypoints")]
+
     def configurations(self) -> set[int]:
         """What kinds of two-view geometry the verified pairs have, by COLMAP's numbers."""
         if not self._rows("PRAGMA table_info(two_view_geometries)"):
