@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -26,6 +25,7 @@ from dift_geo.colmap.mapping import (
     write_models,
 )
 from dift_geo.colmap.opinions import ask_mapper
+from dift_geo.colmap.verification import Verification
 from dift_geo.colmap.workspace import Workspace
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import InputError, NoModelError
@@ -35,6 +35,7 @@ from dift_geo.matching.options import RATIO_FOR_MODELS, MatchOptions
 from dift_geo.options import check_ranges, option
 from dift_geo.pairs.choose import PAIRS_BY_WORD, choose_pairs, stored_pairs
 from dift_geo.pairs.lists import write_pairs
+from dift_geo.stopwatch import Stopwatch
 from dift_geo.store.features import FeatureStore
 from dift_geo.types import Pair
 
@@ -61,6 +62,11 @@ class SfmOptions:
     camera_mode: CameraMode = option("auto", "which images share a camera")
     camera_model: str = option("SIMPLE_RADIAL", "a camera model of COLMAP", metavar="MODEL")
     mapper: MapperName = option("incremental", "COLMAP's mapper; global is GLOMAP")
+    verify_px: float = option(
+        4.0, "how far a match may lie from the geometry of its pair", metavar="PX", above=0
+    )
+    min_inliers: int = option(15, "matches of a pair that have to agree", metavar="N", least=1)
+    min_inlier_ratio: float = option(0.0, "share of them that has to", least=0, most=1)
     seed: int = option(0, "of RANSAC and of the mapper's first attempt")
     threads: int = option(
         1,
@@ -72,6 +78,15 @@ class SfmOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+    @property
+    def verification(self) -> Verification:
+        """What makes a pair a verified one."""
+        return Verification(
+            max_error_px=self.verify_px,
+            min_inliers=self.min_inliers,
+            min_inlier_ratio=self.min_inlier_ratio,
+        )
 
     def recipe(self) -> dict[str, object]:
         """What determines the model of given features and matches, for `summary.json`."""
@@ -134,7 +149,7 @@ def reconstruct(
     options.choose_pairs(names)  # a file of pairs that does not fit is refused before any work
     features, matches = out / "features.h5", out / "matches.h5"
     with space.claimed():
-        watch = _Watch()
+        watch = Stopwatch()
         skipped = extract_images(images, names, extractor, features, strict=strict, masks=masks)
         watch.lap("extract")
         readable = [name for name in names if name not in set(skipped)]
@@ -238,7 +253,7 @@ def _publish(
     seconds: that the stages before this one took.
     """
     with space.scratch() as scratch:
-        watch = _Watch()
+        watch = Stopwatch()
         write_pairs(scratch / "pairs.txt", stores.pairs)
         database, models = scratch / "database.db", scratch / "models"
         found = fill_database(
@@ -250,6 +265,7 @@ def _publish(
             intrinsics=options.intrinsics,
             seed=options.seed,
             verify=verify,
+            verification=options.verification,
         )
         watch.lap("verify")
         opinions = ask_mapper(
@@ -282,17 +298,3 @@ def _need_two(names: Sequence[str], found: str) -> None:
 def _need_pairs(pairs: Sequence[Pair], source: str | Path, images: str) -> None:
     if not pairs:
         raise InputError(f"{source} gives no pair of {images}, expected at least one")
-
-
-class _Watch:
-    """Seconds of one stage after the other, by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._since = time.monotonic()
-
-    def lap(self, stage: str) -> None:
-        """The stage that ends now."""
-        now = time.monotonic()
-        self.seconds[stage] = round(now - self._since, 2)
-        self._since = now

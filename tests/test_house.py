@@ -40,7 +40,7 @@ OURS = [source for source in SOURCES if source.folder != "v01/"]
 # A folder, or a file of the package itself, imports only what stands in an earlier line. A new one
 # gets its place here.
 ORDER = (
-    ("errors", "imagefiles", "stop"),
+    ("errors", "imagefiles", "stop", "stopwatch"),
     ("frames", "options", "recipe", "imagefolder"),
     ("types",),
     ("images",),

@@ -19,6 +19,7 @@ from dift_geo.colmap.database import (
     verify_database,
 )
 from dift_geo.colmap.doors import check_photos
+from dift_geo.colmap.verification import Verification
 from dift_geo.detectors.colmap_database import read_database
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
@@ -50,11 +51,13 @@ def fill_database(
     intrinsics: Intrinsics | None = None,
     seed: int = 0,
     verify: bool = True,
+    verification: Verification = Verification(),
 ) -> dict[str, Any]:
     """A new database of cameras, features and matches; returns what `summary.json` says of them.
 
     seed: of the verification.
     verify: off, matches are taken as verified.
+    verification: what makes a pair a verified one.
 
     For the rest see `build_database`. Raises InputError for features or matches that do not fit
     the photos or each other.
@@ -74,7 +77,7 @@ def fill_database(
     with FeatureStore(stores.features) as features, MatchStore(stores.matches) as matches:
         import_features(path, ids, features)
         counts = import_matches(path, ids, pairs, matches, verified=not verify)
-    inliers = verify_database(path, pairs, seed=seed) if verify else counts
+    inliers = verify_database(path, pairs, verification, seed=seed) if verify else counts
     with read_database(path) as database:
         keypoints = database.keypoint_counts()
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -21,19 +22,38 @@ from dift_geo.types import Pair
 if TYPE_CHECKING:
     import pycolmap
 
-__all__ = ["verify_database"]
+__all__ = ["Verification", "verify_database"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What makes a pair a verified one.
+
+    max_error_px: inlier threshold of COLMAP's two-view estimation.
+    min_inliers: matches of a pair that have to agree.
+    min_inlier_ratio: the share of its matches that has to.
+    """
+
+    max_error_px: float = 4.0
+    min_inliers: int = 15
+    min_inlier_ratio: float = 0.0
+
 
 Ids = Sequence[tuple[int, int]]  # pairs of image ids
 
 
 def verify_database(
-    path: str | Path, pairs: Sequence[Pair], *, max_error_px: float = 4.0, seed: int = 0
+    path: str | Path,
+    pairs: Sequence[Pair],
+    asked: Verification = Verification(),
+    *,
+    seed: int = 0,
 ) -> list[int]:
     """Verify pairs geometrically in place; returns inlier counts, 0 where it failed.
 
     What the database holds of other pairs stays. Names are never changed.
 
-    max_error_px: inlier threshold of COLMAP's two-view estimation.
+    asked: what makes a pair a verified one.
     seed: of its random draws.
 
     Raises MissingNameError for an image that the database does not have.
@@ -42,7 +62,9 @@ def verify_database(
 
     path = Path(path)
     options = pycolmap.TwoViewGeometryOptions()
-    options.ransac.max_error, options.ransac.random_seed = max_error_px, seed
+    options.ransac.max_error, options.ransac.random_seed = asked.max_error_px, seed
+    options.min_num_inliers = asked.min_inliers
+    options.min_inlier_ratio = asked.min_inlier_ratio
     numbered, others, is_fresh = _plan(path, pairs)
     if is_fresh and not others:
         _verify(path, options)

@@ -11,7 +11,7 @@ import pytest
 from synthetic_sfm import make_scene
 
 from dift_geo.colmap.database import build_database, import_features, import_matches
-from dift_geo.colmap.verification import verify_database
+from dift_geo.colmap.verification import Verification, verify_database
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 
@@ -72,7 +72,9 @@ def test_other_pairs_stay_as_they_are(scene, database, tmp_path):
     assert len(rows(database, "two_view_geometries")) == 3
     assert verify_database(database, [pair[::-1] for pair in rest]) == all_counts[3:]
     assert rows(database, "two_view_geometries") == rows(whole, "two_view_geometries")
-    assert verify_database(database, first, max_error_px=0.01) <= all_counts[:3]  # again
+    assert (
+        verify_database(database, first, Verification(max_error_px=0.01)) <= all_counts[:3]
+    )  # again
     assert rows(database, "images") == images
     assert rows(database, "matches") == matches
 
@@ -100,3 +102,9 @@ def test_unknown_names_and_pairs_without_matches(scene, tmp_path):
         verify_database(path, [("view 0.png", "nowhere")])
     assert verify_database(path, scene.pairs[:2]) == [0, 0]
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("asked", [{"min_inliers": 140}, {"min_inlier_ratio": 0.95}])
+def test_pairs_with_too_few_that_agree_are_none(scene, database, asked):
+    """Of 150 matches of a pair, 15 are wrong."""
+    assert verify_database(database, scene.pairs, Verification(**asked)) == [0] * len(scene.pairs)
