@@ -29,8 +29,10 @@ import torch
 from tiny_model import batch_of, build_model, build_scheduler, v_loss, validate
 from tiny_patches import EXTENT, PACKAGES, SIDE, SPLIT, prepare
 
-from dift_geo.backends.config import Dense, DiftConfig, Oriented, ReadingName
+from dift_geo.backends.config import Dense, DiftConfig, Oriented, ReadingName, Upright
 from dift_geo.backends.tiny import Tiny, write_settings
+from dift_geo.detectors.contract import Detector
+from dift_geo.detectors.loader import load_detector
 from dift_geo.detectors.sift import RootSift, Sift
 from dift_geo.dift.calibration import calibrate
 from dift_geo.dift.describer import Dift
@@ -44,10 +46,16 @@ SETTINGS: dict[ReadingName, DiftConfig] = {
         t=100,
         layers=(-2,),
     ),
+    "upright": DiftConfig(
+        reading=Upright(patch_px=SIDE, radii_px=(8.0, 16.0, 36.0), tilt=5 / 3, grid=2),
+        t=100,
+        layers=(-2,),
+    ),
     "dense": DiftConfig(reading=Dense(), t=100, layers=(1, 2)),
 }
 # +rootsift: RootSIFT goes through the projection too
-READINGS = ("oriented", "oriented+rootsift", "dense")
+READINGS = ("oriented", "oriented+rootsift", "upright", "dense")
+FITTED_AT = 500  # keypoints of a picture
 
 
 def probe(work: Path, folder: Path) -> dict[str, float]:
@@ -201,6 +209,13 @@ def export(work: Path, target: Path) -> None:
     print(f"{target}: step {saved['state']['step']}, {minutes:.1f} minutes of training")
 
 
+def fitted_at(reading: str) -> Detector:
+    """Finds the keypoints at which the projection of a reading is fitted: such as it is read at."""
+    if reading == Upright.name:
+        return load_detector("aliked", max_keypoints=FITTED_AT)
+    return Sift(FITTED_AT, max_orientations=1 if reading == Dense.name else 2)
+
+
 def project(work: Path, target: Path, readings: list[str], pictures: int, seed: int) -> None:
     """Fit the projections of an exported model on synthetic views of training pictures."""
     names = (work / "images.txt").read_text().splitlines()
@@ -215,9 +230,10 @@ def project(work: Path, target: Path, readings: list[str], pictures: int, seed: 
     for reading in readings:
         kind, _, beside = reading.partition("+")
         dense = kind == Dense.name
-        sift = Sift(500, max_orientations=1 if dense else 2)
-        config = model.settings(Dense.name if dense else Oriented.name, "default")
-        dift = Dift(model, sift, config, None, 640, RootSift(sift) if beside else None)
+        detector = fitted_at(kind)
+        config = next(model.settings(name, "default") for name in SETTINGS if name == kind)
+        rootsift = RootSift(detector) if beside and isinstance(detector, Sift) else None
+        dift = Dift(model, detector, config, None, 640, rootsift)
         ridge = 1e-2 if dense else 1e-3  # of larger inputs and fewer pairs
         result = calibrate(work / "packages", dift, names=chosen, views=4, seed=seed, ridge=ridge)
         result.projection.save(target / f"projection_{reading}.safetensors")

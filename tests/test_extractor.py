@@ -18,7 +18,7 @@ from conftest import ROOT
 from small_models import aliked_file, disk_file
 
 from dift_geo.backends.config import Dense, DiftConfig, Noise
-from dift_geo.backends.tiny import WEIGHTS
+from dift_geo.backends.tiny import WEIGHTS, Tiny
 from dift_geo.dift.describer import Dift
 from dift_geo.dift.joined import Joined
 from dift_geo.dift.projection import Projection
@@ -94,6 +94,20 @@ def test_learned_detectors_with_their_own_descriptors_and_with_ours(
     assert both.descriptors.shape[1] == own + dift.descriptors.shape[1]
     norms = np.linalg.norm(both.descriptors, axis=1)
     np.testing.assert_allclose(norms, 1, atol=1e-5)
+
+
+def test_keypoints_without_frames_are_read_upright_unless_asked_otherwise(tmp_path, picture):
+    words = {"detector": f"aliked:{aliked_file(tmp_path)}", "max_keypoints": 20}
+    found = build_extractor(**words)
+    assert isinstance(found.describer, Dift)
+    assert found.describer.config == Tiny().settings("upright", "default")
+    shipped = Projection.load(WEIGHTS / "projection_upright.safetensors")
+    keypoints = found.detector.detect(picture, "x")
+    raw = found.describer.raw_descriptors(picture, keypoints, "x")
+    np.testing.assert_allclose(found.extract(picture).descriptors, shipped.apply(raw), atol=1e-5)
+    dense = build_extractor(**words, reading="dense").describer
+    assert isinstance(dense, Dift)
+    assert isinstance(dense.config.reading, Dense)
 
 
 def test_keypoints_come_in_the_frame_of_the_original(picture):

@@ -154,9 +154,9 @@ class Tiny(Backend):
             raise InputError(
                 f"layer is {layer}, expected {-1 - levels} to {levels - 1} for {self.name}"
             )
-        block = self.unet.mid_block if layer == -1 else self.unet.up_blocks[layer]
         if layer < -1:
-            block = self.unet.down_blocks[levels + 1 + layer].resnets[-1]
+            return cast(torch.nn.Module, self.unet.down_blocks[levels + 1 + layer].resnets[-1])
+        block = self.unet.mid_block if layer == -1 else self.unet.up_blocks[layer]
         return cast(torch.nn.Module, block)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dift_geo.backends.config import Dense, DiftConfig, Noise, Oriented, ReadingName
+from dift_geo.backends.config import Dense, DiftConfig, Noise, Oriented, ReadingName, Upright
 from dift_geo.backends.loader import load_backend
 from dift_geo.backends.tap import run_until
 from dift_geo.backends.tiny import BLOCK, WEIGHTS, Tiny, read_settings, write_settings
@@ -25,13 +26,15 @@ def x_t() -> torch.Tensor:
     return torch.randn(2, 16, 8, 12, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("layers", [(0,), (1,), (2,), (-1,), (2, 0), (-1, 1)])
+@pytest.mark.parametrize("layers", [(0,), (2,), (-1,), (2, 0), (-1, 1), (-2,), (-4, -3)])
 def test_tapped_features_equal_the_full_forward(
     tiny, x_t: torch.Tensor, layers: tuple[int, ...]
 ) -> None:
     """Bit for bit, though the forward stops early."""
     seen: dict[int, torch.Tensor] = {}
     blocks = {-1: tiny.unet.mid_block, **dict(enumerate(tiny.unet.up_blocks))}
+    for outwards, block in enumerate(reversed(tiny.unet.down_blocks)):
+        blocks[-2 - outwards] = block.resnets[-1]
     handles = [
         block.register_forward_hook(lambda _, __, output, layer=layer: seen.update({layer: output}))
         for layer, block in blocks.items()
@@ -267,6 +270,8 @@ def test_shipped_settings(tiny) -> None:
         reading=Oriented(extents=(12.0, 16.0, 24.0), tilt=5 / 3, grid=2), t=100, layers=(-2,)
     )
     assert tiny.settings(None, "default") == tiny.settings("oriented", "default") == oriented
+    upright = Upright(radii_px=(8.0, 16.0, 36.0), tilt=5 / 3, grid=2)
+    assert tiny.settings("upright", "default") == replace(oriented, reading=upright)
     assert tiny.settings("dense", "default") == DiftConfig(t=100, layers=(1, 2))
 
 

@@ -14,6 +14,7 @@ from dift_geo.backends.loader import load_backend
 from dift_geo.backends.tiny import WEIGHTS, Tiny, write_settings
 from dift_geo.detectors.sift import RootSift, Sift
 from dift_geo.dift.describer import Dift
+from dift_geo.dift.projection import Projection
 from dift_geo.images import write_image
 
 
@@ -102,7 +103,7 @@ def test_trains_resumes_and_exports(program, work, tmp_path, capsys):
     assert set(records[0]) >= {"step", "loss", "val@20", "val@800"}
     program.main(["export", str(work), str(tmp_path / "model")])
     model = Tiny(tmp_path / "model")
-    for reading in (None, "oriented", "dense"):
+    for reading in (None, "oriented", "upright", "dense"):
         assert model.settings(reading, "default") == program.SETTINGS[reading or "oriented"]
     goes_on = tmp_path / "again"
     goes_on.mkdir()
@@ -135,19 +136,25 @@ def test_the_shipped_settings_are_those_of_the_program(program, tmp_path):
 
 
 def test_an_exported_model_gets_projections_and_runs_by_its_folder(
-    program, texture, tmp_path, capsys
+    program, texture, tmp_path, capsys, monkeypatch
 ):
     """With settings of its own, which `project` fits for and `--backend FOLDER` then takes."""
     own = program.SETTINGS["oriented"]
     own = replace(own, reading=replace(own.reading, extents=(10.0,), tilt=1.0), layers=(-1,))
+    upright = program.SETTINGS["upright"]
+    upright = replace(upright, reading=replace(upright.reading, radii_px=(12.0,), tilt=1.0))
     model = tmp_path / "mine"
     shutil.copytree(WEIGHTS, model, ignore=shutil.ignore_patterns("projection*"))
-    write_settings(model / "settings.json", {"oriented": own})
+    write_settings(model / "settings.json", {"oriented": own, "upright": upright})
+    asked = []
+    monkeypatch.setattr(
+        program, "load_detector", lambda word, **limits: asked.append(word) or Sift(60)
+    )
     (tmp_path / "packages").mkdir()
     for index in range(3):
         write_image(tmp_path / "packages" / f"{index}.png", texture((500, 180), index))
     (tmp_path / "images.txt").write_text("0.png\n1.png\n2.png\n")
-    readings = ["oriented", "oriented+rootsift"]
+    readings = ["oriented", "oriented+rootsift", "upright"]
     program.main(["project", str(tmp_path), str(model), "--readings", *readings])
     assert "oriented+rootsift: " in capsys.readouterr().out
     backend = load_backend(model)
@@ -158,5 +165,10 @@ def test_an_exported_model_gets_projections_and_runs_by_its_folder(
     both = dift.beside_of(RootSift(), "auto")
     assert both.projection is not None
     assert both.projection.input_dim == dift.projection.input_dim + 128
-    with pytest.raises(ValueError, match="has no reading 'dense', expected one of oriented"):
+    assert asked == ["aliked"]
+    fitted = Projection.load(model / "projection_upright.safetensors")
+    assert fitted.about["config"] == repr(upright)
+    with pytest.raises(
+        ValueError, match="has no reading 'dense', expected one of oriented, upright"
+    ):
         backend.settings("dense", "default")
