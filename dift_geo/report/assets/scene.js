@@ -223,5 +223,5 @@
   wholeScene();
   if (data.photos.length) pickPhoto(posed.length ? posed[0].index : 0);
   window.viewer = { eye, controls, posed, renderer, project: (one) =>
-    new THREE.Vector3(...one.centre).project(eye) };
+    inScene(one, [0, 0, 0.7 * depth]).project(eye) };
 })();
