@@ -24,6 +24,7 @@ from dift_geo.cli.doctor import add_doctor
 from dift_geo.cli.download import add_download
 from dift_geo.cli.evaluate import add_evaluate
 from dift_geo.cli.exchange import add_export, add_import
+from dift_geo.cli.explore import add_explore
 from dift_geo.cli.features import add_extract, add_match, add_pairs
 from dift_geo.cli.homography import add_homography
 from dift_geo.cli.reconstruct import add_reconstruct
@@ -37,6 +38,7 @@ __all__ = ["build_parser", "main"]
 COMMANDS = (
     add_reconstruct,
     add_report,
+    add_explore,
     add_extract,
     add_pairs,
     add_match,

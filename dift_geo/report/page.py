@@ -35,6 +35,7 @@ def render(
     *,
     scripts: Sequence[str],
     data: Mapping[str, object],
+    live: bool = False,
     **context: object,
 ) -> str:
     """A page.
@@ -42,6 +43,7 @@ def render(
     template: a file of `report/assets`, which extends `base.html`.
     scripts: files of `report/assets`, in the order in which they run.
     data: what the scripts find in the element #data, as JSON.
+    live: the page may ask the server that it came from, and nobody else.
     context: what the template is given besides.
     """
     from jinja2 import DictLoader, Environment, StrictUndefined
@@ -58,7 +60,8 @@ def render(
     style, code = asset("page.css"), [asset(name) for name in scripts]
     return environment.get_template(template).render(
         generator=f"{GENERATOR} {__version__}",
-        policy=_policy(style, code),
+        policy=_policy(style, code, "'self'" if live else "'none'"),
+        live=live,
         style=style,
         scripts=code,
         data=_safe_json(data),
@@ -83,12 +86,12 @@ def write_page(path: Path, page: str) -> None:
     write_whole(path, page.encode())
 
 
-def _policy(style: str, scripts: Sequence[str]) -> str:
+def _policy(style: str, scripts: Sequence[str], asked: str) -> str:
     """Nothing is loaded from anywhere; what runs is known by its hash."""
     code = " ".join(_hash(script) for script in scripts)
     return (
         f"default-src 'none'; img-src data: blob:; style-src {_hash(style)}; script-src {code}; "
-        "base-uri 'none'; form-action 'none'"
+        f"connect-src {asked}; base-uri 'none'; form-action 'none'"
     )
 
 
