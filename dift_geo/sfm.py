@@ -285,7 +285,8 @@ def _publish(
         trust = certificate(opinions, found["images"])
         watch.lap("map")
         summary = found | {"seconds": {**seconds, **watch.seconds}} | model_summary(made)
-        summary |= {**about, "trust": trust.plain(), "dift_geo": __version__}
+        place = str(Path(images).absolute())
+        summary |= {**about, "photos": place, "trust": trust.plain(), "dift_geo": __version__}
         space.publish(scratch, summary)
     return Reconstruction(made[0], space.out / "sparse", summary)
 

@@ -49,7 +49,7 @@ ORDER = (
     ("dift", "colmap"),
     ("extractor", "testing"),
     ("engine", "pair", "report", "hloc_plugin"),
-    ("sfm", "benchmark", "doctor"),
+    ("sfm", "benchmark", "doctor", "explore"),
     ("cli",),
     ("v01",),  # import paths of 0.1
 )

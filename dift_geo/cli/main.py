@@ -24,9 +24,11 @@ from dift_geo.cli.doctor import add_doctor
 from dift_geo.cli.download import add_download
 from dift_geo.cli.evaluate import add_evaluate
 from dift_geo.cli.exchange import add_export, add_import
+from dift_geo.cli.explore import add_explore
 from dift_geo.cli.features import add_extract, add_match, add_pairs
 from dift_geo.cli.homography import add_homography
 from dift_geo.cli.reconstruct import add_reconstruct
+from dift_geo.cli.report import add_report
 from dift_geo.cli.trust import add_trust
 from dift_geo.errors import DiftGeoError
 from dift_geo.stop import Terminated, stopped_by_sigterm
@@ -35,6 +37,8 @@ __all__ = ["build_parser", "main"]
 
 COMMANDS = (
     add_reconstruct,
+    add_report,
+    add_explore,
     add_extract,
     add_pairs,
     add_match,

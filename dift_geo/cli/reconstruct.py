@@ -45,6 +45,7 @@ def add_reconstruct(commands: Commands) -> None:
         type=Path,
         help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json",
     )
+    parser.add_argument("--report", action="store_true", help="also write OUT/report.html")
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     add_masks_flag(parser)
     made_before = parser.add_argument_group("made before, by this program or by hloc")
@@ -72,6 +73,7 @@ def _reconstruct(
     intrinsics: Path | None,
     masks: Path | None,
     strict: bool,
+    report: bool,
     **flags: object,
 ) -> int:
     from dift_geo.colmap.cameras import read_intrinsics
@@ -111,5 +113,9 @@ def _reconstruct(
         f"{s['registered']}/{s['images']} images registered, {s['points']} points, "
         f"{s['reprojection_px']:.3f} px reprojection error -> {result.folder}"
     )
+    if report:
+        from dift_geo.report.run import report_model
+
+        print(f"page -> {report_model(out, images=images)}")
     skipped = report_skipped(s["skipped"])
     return report_trust(s["trust"]) or skipped

@@ -193,6 +193,13 @@ class ColmapDatabase:
             )
         return found
 
+    def inliers(self, id0: int, id1: int) -> NDArray[np.uint32]:
+        """(M, 2) those matches of a pair that its verification took for right."""
+        if not self._rows("PRAGMA table_info(two_view_geometries)"):  # of a very old COLMAP
+            return np.zeros((0, 2), np.uint32)
+        found = self._matrix("two_view_geometries", "pair_id", pair_id_of(id0, id1), np.uint32)
+        return np.zeros((0, 2), np.uint32) if found is None or not found.size else found
+
     def inlier_counts(self) -> dict[int, int]:
         """How many matches of the verified pairs are right, by COLMAP's numbers of pairs."""
         if "two_view_geometries" not in self._tables:  # of a very old COLMAP
