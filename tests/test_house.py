@@ -47,8 +47,8 @@ ORDER = (
     ("geometry", "backends", "matching", "store"),
     ("detectors", "pairs"),
     ("dift", "colmap"),
-    ("extractor", "testing"),
-    ("engine", "pair", "report", "hloc_plugin"),
+    ("extractor", "mapper", "testing"),
+    ("engine", "pair", "report", "hloc_plugin", "video"),
     ("sfm", "benchmark", "doctor", "explore"),
     ("cli",),
     ("v01",),  # import paths of 0.1

@@ -21,6 +21,7 @@ from dift_geo.backends.config import DiftConfig, Mode, ReadingName, published, r
 from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.tap import run_until
+from dift_geo.backends.tasks import Propagation, TaskName, published_for
 from dift_geo.backends.weights import check_keys, place, read_tensors
 from dift_geo.errors import InputError, MissingFileError
 
@@ -101,6 +102,14 @@ class Adm(Backend):
         return DiftConfig(
             reading=reading_named(reading or "dense"), t=41, layers=(11,), max_batch=8
         )
+
+    def task_config(self, task: TaskName) -> DiftConfig:
+        """What was published for it."""
+        return published_for("adm", task)
+
+    def propagation(self) -> Propagation:
+        """The published flags."""
+        return Propagation(temperature=0.1, top_k=10, frames=28, radius=15)
 
     def encode(self, images: Tensor) -> tuple[Tensor, None]:
         """(B, 3, H, W) in [0, 1] -> the same in [-1, 1], which is not random."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dift_geo.backends.config import DiftConfig, Mode, ReadingName, reading_named
+from dift_geo.backends.tasks import Propagation, TaskName
 from dift_geo.errors import InputError
 
 __all__ = ["Backend"]
@@ -69,3 +70,15 @@ class Backend(Protocol):
         beside: name of the describer whose rows go through the projection too.
         """
         return None
+
+    def task_config(self, task: TaskName) -> DiftConfig:
+        """How whole images are read for a task; by default as the dense reading is."""
+        return self.settings("dense", "default")
+
+    def propagation(self) -> Propagation:
+        """How labels are carried through a video by its maps."""
+        return Propagation()
+
+    def prompted(self, prompt: str) -> Backend:
+        """The same model told `prompt`; itself where it takes no text."""
+        return self

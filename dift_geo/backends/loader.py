@@ -27,7 +27,8 @@ def load_backend(
     """Load a backbone.
 
     name: tiny, adm, sd2.1, sd1.5, sd-turbo, sdxl, cleandift-sd2.1, a model folder or file, or a hub
-        id.
+        id; and KIND:WHERE for vision transformers: dino:vitb8, dinov2:vitb14, dinov3:FOLDER,
+        clip:ViT-H-14, or dino-keys:vits8 for the keys of their attention.
     device, precision: see `device.py`.
     options: the others of the backend's class, such as `revision` or `prompt`.
     Raises InputError for an unknown name or damaged weights and MissingFileError for missing ones.
@@ -35,7 +36,19 @@ def load_backend(
     from dift_geo.backends.adm import Adm
     from dift_geo.backends.stable_diffusion import KNOWN, StableDiffusion
     from dift_geo.backends.tiny import Tiny
+    from dift_geo.backends.vit import KINDS, Vit
 
+    word, colon, place = str(name).partition(":")
+    if colon and word.removesuffix("-keys") in KINDS and place:
+        vit: Callable[..., Backend] = Vit
+        return vit(
+            word.removesuffix("-keys"),
+            place,
+            device=device,
+            precision=precision,
+            facet="keys" if word.endswith("-keys") else "tokens",
+            **options,
+        )
     kinds: dict[str, Callable[..., Backend]] = {"tiny": Tiny, "adm": Adm, "sd": StableDiffusion}
     kind, where = _kind(Path(name), KNOWN)
     return kinds[kind](*where, device=device, precision=precision, **options)
@@ -56,7 +69,8 @@ def _kind(path: Path, known: Container[str]) -> tuple[str, list[str | Path]]:
         return "sd", [name]
     raise InputError(
         f"unknown backend {name!r}, expected tiny, adm, sd2.1, sd1.5, sd-turbo, sdxl, "
-        "cleandift-sd2.1, an existing model folder or a hub id owner/name"
+        "cleandift-sd2.1, an existing model folder, a hub id owner/name, or KIND:WHERE with dino, "
+        "dinov2, dinov3 or clip"
     )
 
 

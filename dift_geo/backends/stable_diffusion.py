@@ -8,8 +8,9 @@ noise levels, ensembles or keypoints.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -23,6 +24,7 @@ from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.hub import locate
 from dift_geo.backends.prompt import prompt_embedding
 from dift_geo.backends.tap import run_until
+from dift_geo.backends.tasks import Propagation, TaskName, published_for
 from dift_geo.backends.weights import load_module
 from dift_geo.errors import InputError, MissingFileError
 
@@ -93,8 +95,8 @@ class StableDiffusion(Backend):
         )
         source = checkpoint.source
         self.name = str(where) if known else f"sd:{source.repo or source.folder.resolve().name}"
-        embedded = prompt_embedding(checkpoint, prompt, variants)
-        self._prompt, self._pooled = (x.to(self.device, self.dtype) for x in embedded)
+        self._checkpoint, self._variants = checkpoint, variants
+        self._prompt, self._pooled = self._embedded(prompt)
         self.unet = _load_unet(checkpoint, self.device, self.dtype)
         # SDXL's VAE overflows in half and says so in its configuration
         self.vae_dtype = torch.float32 if checkpoint.vae.get("force_upcast") else self.dtype
@@ -126,6 +128,32 @@ class StableDiffusion(Backend):
         return DiftConfig(
             reading=reading_named(reading or "dense"), t=self._t, layers=(layer,), max_batch=8
         )
+
+    def task_config(self, task: TaskName) -> DiftConfig:
+        """What was published for 2.1, or its counterpart where there are fewer blocks; a model
+        that was tuned for clean images sees them, at its own timestep.
+        """
+        published = published_for("sd", task)
+        fewer = 4 - len(self.unet.up_blocks)
+        layers = tuple(max(0, layer - fewer) for layer in published.layers)
+        if self._t:
+            return replace(published, t=self._t, layers=layers, noise=None)
+        return replace(published, layers=layers)
+
+    def propagation(self) -> Propagation:
+        """The published flags."""
+        return Propagation(temperature=0.2, top_k=15, frames=28, radius=15)
+
+    def prompted(self, prompt: str) -> StableDiffusion:
+        """The same networks with another prompt."""
+        other = copy.copy(self)
+        other._prompt, other._pooled = self._embedded(prompt)
+        other._recipe = {**self._recipe, "prompt": prompt}
+        return other
+
+    def _embedded(self, prompt: str) -> tuple[Tensor, Tensor]:
+        hidden, pooled = prompt_embedding(self._checkpoint, prompt, self._variants)
+        return hidden.to(self.device, self.dtype), pooled.to(self.device, self.dtype)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) in [0, 1] -> mean and deviation of the latent, each (B, 4, H/8, W/8)

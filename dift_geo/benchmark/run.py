@@ -4,7 +4,8 @@ call. The only file that knows which tasks there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,14 +20,42 @@ from dift_geo.benchmark.relative_pose.layouts import read_posed_pairs
 from dift_geo.benchmark.relative_pose.protocols import PROTOCOLS as POSES
 from dift_geo.benchmark.relative_pose.task import RelativePoses
 from dift_geo.benchmark.results import Evaluation
+from dift_geo.benchmark.semantic.data import (
+    KeypointPairs,
+    read_cub,
+    read_pf_willow,
+    read_spair,
+)
+from dift_geo.benchmark.semantic.protocols import PROTOCOLS as KEYPOINTS
+from dift_geo.benchmark.semantic.protocols import Over
+from dift_geo.benchmark.semantic.task import KeypointTransfer
 from dift_geo.benchmark.task import Task
+from dift_geo.benchmark.video.data import read_davis
+from dift_geo.benchmark.video.task import VideoObjects
 from dift_geo.errors import InputError
 from dift_geo.geometry.robust import Estimator
+from dift_geo.matching.transfer import SoftArgmax
 from dift_geo.types import Features
 
-__all__ = ["PROTOCOLS", "default_keypoints", "evaluate", "open_task"]
+__all__ = [
+    "MAPPED",
+    "PROTOCOLS",
+    "VIDEO",
+    "default_keypoints",
+    "evaluate",
+    "open_keypoints",
+    "open_task",
+    "open_video",
+]
 
-PROTOCOLS = (*HOMOGRAPHIES, *POSES)  # their names
+VIDEO = "davis2017"
+MAPPED = (*KEYPOINTS, VIDEO)  # names of those that compare maps of whole images
+PROTOCOLS = (*HOMOGRAPHIES, *POSES, *MAPPED)  # names of all
+READERS: Mapping[str, Callable[[str | Path], KeypointPairs]] = {
+    "pf-willow": read_pf_willow,
+    "spair71k": read_spair,
+    "cub": read_cub,
+}
 
 
 def open_task(
@@ -67,7 +96,8 @@ def open_task(
         scored = POSES[protocol].with_estimator(estimator, max_error_px)
         return RelativePoses(read_posed_pairs(folder, choice, pairs=pairs), scored, choice, seed)
     if protocol not in HOMOGRAPHIES:
-        raise InputError(f"protocol is {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+        known = ", ".join((*HOMOGRAPHIES, *POSES))
+        raise InputError(f"protocol is {protocol!r}, expected one of {known}")
     if (pairs, max_angle_deg, pairs_per_scene) != (None, None, None):
         raise InputError(
             f"protocol {protocol} scores every pair of a sequence; pairs are chosen under "
@@ -76,6 +106,42 @@ def open_task(
     chosen = HOMOGRAPHIES[protocol].with_estimator(estimator, max_error_px)
     benchmark = read_benchmark(folder, sequences=sequences, include_large=include_large)
     return Homographies(benchmark, chosen, seed)
+
+
+def open_keypoints(
+    folder: str | Path,
+    protocol: str,
+    *,
+    categories: Sequence[str] | None = None,
+    over: Over | None = None,
+    soft: SoftArgmax | None = None,
+    seed: int = 0,
+) -> KeypointTransfer:
+    """The task of a protocol of semantic correspondence on a folder in its layout.
+
+    categories: of those to take; None takes all.
+    over: what thresholds are shares of, instead of the protocol's.
+    soft: the window soft-argmax instead of the best pixel.
+    seed: of the resampling.
+    """
+    if protocol not in KEYPOINTS:
+        raise InputError(f"protocol is {protocol!r}, expected one of {', '.join(KEYPOINTS)}")
+    scored = KEYPOINTS[protocol]
+    if over is not None and over != scored.over:
+        # what others published stands for another threshold
+        scored = replace(scored, over=over, quoted={}, quoted_from="")
+    return KeypointTransfer(READERS[protocol](folder).only(categories), scored, soft, seed)
+
+
+def open_video(
+    folder: str | Path, *, sequences: Sequence[str] | None = None, seed: int = 0
+) -> VideoObjects:
+    """Objects of the videos of a folder in DAVIS-2017's layout.
+
+    sequences: names or patterns of those to take; None takes all of its list.
+    seed: of the resampling.
+    """
+    return VideoObjects(read_davis(folder, sequences), seed)
 
 
 def default_keypoints(protocol: str) -> int:

@@ -1,6 +1,7 @@
 """From the words of a user, `NAME:flag=value,...`, to a method of ours.
 
-Its flags are the fields of the options of extractors and of matching. Knows no benchmark.
+Its flags are the fields of the options of extractors and of matching, or of maps of whole images.
+Knows no benchmark.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from dataclasses import replace
 from dift_geo.benchmark.methods import Method
 from dift_geo.errors import InputError
 from dift_geo.extractor import ExtractorOptions
+from dift_geo.mapper import MapOptions
 from dift_geo.matching.options import MatchOptions
 from dift_geo.options import from_words, option_names
 
-__all__ = ["method_from_words"]
+__all__ = ["map_options_from_words", "method_from_words"]
 
 OF_MODEL = ("reading", "projection", "mode", "max_batch", "config")  # of `ExtractorOptions`
 
@@ -30,7 +32,8 @@ def method_from_words(
     Raises InputError for an unknown flag and for a value that its option refuses.
     """
     name, _, rest = words.partition(":")
-    texts = _by_option(words, list(filter(None, rest.split(","))))
+    known = [*option_names(ExtractorOptions), *option_names(MatchOptions)]
+    texts = _by_option(words, rest, known)
     of_matching = set(option_names(MatchOptions)) & set(texts)
     matched = from_words(MatchOptions, {option: texts.pop(option) for option in of_matching})
     changed = from_words(ExtractorOptions, texts)
@@ -42,17 +45,27 @@ def method_from_words(
     return Method(name, options.build(), matching=replace(matching, **matched))
 
 
-def _by_option(method: str, words: Sequence[str]) -> dict[str, str]:
+def map_options_from_words(words: str, usual: MapOptions = MapOptions()) -> tuple[str, MapOptions]:
+    """The name of a row of maps and what makes them, from the same words.
+
+    usual: what holds where the words say nothing else; its fields are the flags.
+    Raises InputError for an unknown flag and for a value that its option refuses.
+    """
+    name, _, rest = words.partition(":")
+    texts = _by_option(words, rest, option_names(MapOptions))
+    return name, replace(usual, **from_words(MapOptions, texts))
+
+
+def _by_option(method: str, rest: str, known: Sequence[str]) -> dict[str, str]:
     """`flag=value` words by the name of the option. method: all the words, for the message."""
-    known = sorted([*option_names(ExtractorOptions), *option_names(MatchOptions)])
     found = {}
-    for word in words:
+    for word in filter(None, rest.split(",")):
         flag, _, value = word.partition("=")
         option = flag.strip().removeprefix("--").replace("-", "_")
         if option not in known or not value:
             raise InputError(
                 f"method {method!r} has {word!r}, "
-                f"expected flag=value with one of {', '.join(known)}"
+                f"expected flag=value with one of {', '.join(sorted(known))}"
             )
         found[option] = value
     return found

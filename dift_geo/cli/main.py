@@ -29,6 +29,8 @@ from dift_geo.cli.features import add_extract, add_match, add_pairs
 from dift_geo.cli.homography import add_homography
 from dift_geo.cli.reconstruct import add_reconstruct
 from dift_geo.cli.report import add_report
+from dift_geo.cli.track import add_track
+from dift_geo.cli.transfer import add_transfer
 from dift_geo.cli.trust import add_trust
 from dift_geo.errors import DiftGeoError
 from dift_geo.stop import Terminated, stopped_by_sigterm
@@ -43,6 +45,8 @@ COMMANDS = (
     add_pairs,
     add_match,
     add_homography,
+    add_transfer,
+    add_track,
     add_calibrate,
     add_evaluate,
     add_compare,

@@ -46,6 +46,7 @@ def add_choice(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--sequences",
         "--scenes",
+        "--categories",
         nargs="+",
         metavar="NAME",
         help="only these; patterns like 'v_*' work",

@@ -103,10 +103,11 @@ def test_says_in_one_line_what_it_cannot_do(scenes, tmp_path, capsys, words, mes
     assert not (tmp_path / "out").exists()
 
 
-def test_protocols_of_both_tasks() -> None:
+def test_protocols_of_all_tasks() -> None:
     assert (
         *("dift", "gluefactory", "loftr", "mma"),
         *("megadepth1500", "scannet1500", "imc", "poses"),
+        *("pf-willow", "spair71k", "cub", "davis2017"),
     ) == PROTOCOLS
     assert (default_keypoints("poses"), default_keypoints("dift")) == (8192, 1000)
     with pytest.raises(InputError, match="protocol is 'x', expected one of dift"):
