@@ -85,7 +85,7 @@ def test_what_it_says_is_what_the_run_wrote(page, run) -> None:
     words = " ".join(page.words.split())
     assert "photos in the model 4 of 4" in words
     assert f"reprojection error {summary['reprojection_px']:.2f} px" in words
-    assert "wrote no certificate of trust" in words
+    assert f"Can it be trusted? {summary['trust']['level']}" in words
     assert "The median is 0.0" in words  # exact projections: the truth is met
     assert "view 2.png" in words
 
@@ -97,6 +97,10 @@ def test_a_certificate_is_shown(run, tmp_path) -> None:
     trust = {"level": "doubtful", "reasons": ["a & b <disagree>"], "runs_agree_deg": 1.25}
     (out / "summary.json").write_text(json.dumps({**summary, "trust": trust}))
     words = " ".join(Page(report_model(out).read_text(encoding="utf-8")).words.split())
+    del summary["trust"]
+    (out / "summary.json").write_text(json.dumps(summary))
+    without = " ".join(Page(report_model(out).read_text(encoding="utf-8")).words.split())
+    assert "This run wrote no certificate of trust" in without
     assert "Can it be trusted? doubtful a & b <disagree> runs agree deg 1.25" in words
 
 
