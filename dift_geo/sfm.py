@@ -275,8 +275,8 @@ def _publish(
             raise NoModelError(
                 f"COLMAP found no model: {found['images']} images, "
                 f"{found['matches_mean']} matches per pair, "
-                f"{found['verified_pairs']} of {len(stores.pairs)} pairs verified; expected overlapping "
-                "photos from different places; more --max-keypoints or a larger --size may help"
+                f"{found['verified_pairs']} of {len(stores.pairs)} pairs verified; expected photos "
+                "from different places that overlap; more --max-keypoints or --size may help"
             )
         opinions[0].colour(images)
         made = opinions[0].models

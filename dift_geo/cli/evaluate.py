@@ -67,8 +67,10 @@ def add_evaluate(commands: Commands) -> None:
         "--protocol",
         choices=PROTOCOLS,
         default="dift",
-        help="whose definitions: dift to mma of homographies, the next four of relative poses, "
-        "pf-willow, spair71k and cub of keypoints of objects, davis2017 of objects in videos",
+        metavar="NAME",
+        help="whose definitions: dift, gluefactory, loftr or mma of homographies; megadepth1500, "
+        "scannet1500, imc or poses of relative poses; pf-willow, spair71k or cub of keypoints of "
+        "objects; davis2017 of objects in videos",
     )
     add_extractor_flags(parser, size=None, max_keypoints=None)
     add_match_flags(parser)

@@ -13,6 +13,7 @@ from conftest import textured
 from small_models import superpoint_folder
 
 from dift_geo.backends.config import DiftConfig
+from dift_geo.cli.flags import NOT_TRUSTED
 from dift_geo.cli.main import main
 from dift_geo.dift.describer import Dift
 from dift_geo.extractor import build_extractor
@@ -73,7 +74,8 @@ def test_reconstruct_runs_the_whole_road(
             "--descriptor",
             "superpoint",
         ]
-    assert main(["reconstruct", str(tmp_path / "images"), str(tmp_path / "out"), *flags]) == 0
+    code = main(["reconstruct", str(tmp_path / "images"), str(tmp_path / "out"), *flags])
+    assert code in (0, NOT_TRUSTED)  # the features are random
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["registered"] == 4
     assert summary["points"] > 100

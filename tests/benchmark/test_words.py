@@ -26,7 +26,7 @@ def test_a_method_in_words():
     [
         (
             "plain:colour=red",
-            "has 'colour=red', expected flag=value with one of backend, descriptor",
+            "has 'colour=red', expected flag=value with one of backend, contrast",
         ),
         ("plain:ratio", "has 'ratio', expected flag=value"),
         ("plain:ratio=tight", "ratio is 'tight', expected float"),
