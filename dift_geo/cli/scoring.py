@@ -48,8 +48,8 @@ def add_choice(group: argparse._ArgumentGroup) -> None:
         "--scenes",
         "--categories",
         nargs="+",
-        metavar="NAME",
-        help="only these; patterns like 'v_*' work",
+        metavar="N",
+        help="only these names; patterns like 'v_*' work",
     )
     group.add_argument(
         "--include-large",

@@ -38,6 +38,8 @@ MapperName = Literal["incremental", "global"]
 Options = TypeVar("Options")
 # observations beyond leave the model; COLMAP's own 4 lets in neighbours of the true keypoint
 MAX_REPROJECTION_PX = 2.0
+# COLMAP's least number of inliers of a pair; poses that fewer points hold say nothing
+LEAST_POINTS = 15
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,11 @@ class Job:
         # "failed to create any sparse model" is for the caller to say
         with quiet(pycolmap.logging.Level.FATAL):
             models = mapping(self.database, self.folder, self.folder, options)  # no photo is read
-        held = [m for m in models.values() if m.num_reg_images() >= 2 and m.num_points3D() > 0]
+        held = [
+            model
+            for model in models.values()
+            if model.num_reg_images() >= 2 and model.num_points3D() >= LEAST_POINTS
+        ]
         return sorted(held, key=_size, reverse=True)
 
 

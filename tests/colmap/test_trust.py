@@ -40,10 +40,10 @@ def test_what_is_good_in_all_respects_is_high() -> None:
 @pytest.mark.parametrize(
     ("change", "level", "reason"),
     [
-        ({"runs_agree_deg": 1.5}, "medium", "1.5 degrees apart"),
+        ({"runs_agree_deg": 2.0}, "medium", "2 degrees apart"),
         ({"runs_agree_deg": 30.0}, "low", "30 degrees apart"),
         ({"runs_agree_deg": None}, "medium", "one run alone"),
-        ({"held_out_within_2px": 0.9}, "medium", "explains 90 % of 900"),
+        ({"held_out_within_2px": 0.85}, "medium", "explains 85 % of 900"),
         ({"held_out_within_2px": 0.5}, "low", "explains 50 % of 900"),
         ({"held_out_within_2px": None, "held_out": 0}, "medium", "0 matches could be withheld"),
         ({"held_out": 12, "held_out_within_2px": 0.2}, "medium", "12 matches could be withheld"),
