@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What does matching cost, against hloc's own program and against the bare products?
+r"""What does matching cost, against hloc's own program and against the bare products?
 
-    python pipelines/bench/match.py --images 40 --points 2048 --dims 128 640
+    PYTHONPATH=SITE_PACKAGES/deep_image_matching/thirdparty \
+        python pipelines/bench/match.py --images 40 --points 2048 --dims 128 640
 
 Made features, every image with every other, CPU seconds, in turn `--repeats` times.
 hloc is the copy inside the wheel `deep-image-matching`, its `match_features` with NN-mutual on the
@@ -18,7 +19,6 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 
@@ -68,9 +68,6 @@ def products(path: Path, pairs: list[tuple[str, str]]) -> None:
 
 def hloc_matches(features: Path, pairs: Path, out: Path) -> None:
     """hloc's program with its mutual nearest neighbours."""
-    wheel = find_spec("deep_image_matching")  # whose own import needs more than hloc does
-    if wheel is not None and wheel.submodule_search_locations:
-        sys.path.insert(0, f"{wheel.submodule_search_locations[0]}/thirdparty")
     register()  # which gives the wheel's copy the logger that it lacks
     from hloc import match_features
 
