@@ -1,28 +1,31 @@
 """Mutual nearest neighbours of two sets of unit descriptors.
 
-Blocked matrix products: memory grows with the block, never with N x M. Knows nothing of images.
+Products that round find the candidates, exact ones decide between them. Memory grows with the
+block, never with N x M. Knows nothing of images.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from math import isfinite
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dift_geo.errors import InputError
+from dift_geo.matching.candidates import (
+    TOLERANCE,
+    Candidates,
+    find_candidates,
+    largest_norm,
+    summation_error,
+)
 from dift_geo.matching.options import MatchOptions
+from dift_geo.matching.settle import all_nearest, nearest_of, passes_ratio, similarity_of
 from dift_geo.types import Matches
 
 __all__ = ["TOLERANCE", "match", "match_mutual_nn"]
-
-# Cosines that differ by no more than this are equal. The entries of a row carry rounding errors of
-# 2^-24 each, so two computations of one row can differ by 2^-23 in their cosine with a third; this
-# is twice that. Products in float32 add errors of a few 1e-7 for D <= 1024 that differ between
-# processors: wherever those could decide, `_Best.settled` computes again in float64.
-TOLERANCE = 2.0**-22  # 2.4e-7
-ROUNDING = 2.0**-24  # relative error of one float32 operation
 
 
 def match(
@@ -63,10 +66,11 @@ def match_mutual_nn(
         next best (Lowe 2004), seen from both sides. A rival within `TOLERANCE` of the pair's cosine
         fails it; a neighbour without rivals passes. None or 1 is off.
     min_similarity: a pair is kept when its cosine is at least this, less `TOLERANCE`.
-    block: rows and columns of one product.
+    block: most rows and columns of one product.
     device: where the products are computed.
 
-    Raises InputError when dimensions differ or an option is out of range.
+    Raises InputError when dimensions differ or an option is out of range, and for descriptors that
+    are not finite.
     """
     options = MatchOptions(ratio=ratio, min_similarity=min_similarity)
     if block < 1:
@@ -80,123 +84,38 @@ def match_mutual_nn(
         )
     if not len(d0) or not len(d1):
         return Matches.none()
-
-    best0, best1 = _Best(len(d0), d0.device), _Best(len(d1), d0.device)
-    for i in range(0, len(d0), block):
-        for j in range(0, len(d1), block):
-            similarity = d0[i : i + block] @ d1[j : j + block].T  # (block, block)
-            best0.update(i, j, similarity)
-            best1.update(j, i, similarity.T)
-    error = _largest_error(d0, d1)
-    near0 = best0.settled(d0, d1, options, error, block)
-    near1 = best1.settled(d1, d0, options, error, block)
-
-    rows = torch.arange(len(d0))
-    pairs = torch.stack([rows, near0.index], 1)
-    kept = near1.index[near0.index] == rows
-    kept &= near0.passes(options) & near1.passes(options)[near0.index]
-    return Matches(pairs[kept].numpy(), near0.score[kept].numpy())
+    norms = largest_norm(d0), largest_norm(d1)
+    if not all(map(isfinite, norms)):
+        raise InputError("descriptors are not all finite numbers; describe the images again")
+    error = summation_error(d0.shape[1], *norms)
+    candidates = find_candidates(d0, d1, error, block)
+    return _decide(d0.cpu(), d1.cpu(), candidates, options, error, block)
 
 
-def _largest_error(d0: Tensor, d1: Tensor) -> float:
-    """How far a float32 product of a row with a row can be off, in any order of summation.
-
-    The classical bound: dimension times rounding times the norms (Higham 2002, section 3.1).
-    """
-    norms = [torch.linalg.vector_norm(d, dim=1).max().item() for d in (d0, d1)]
-    return d0.shape[1] * ROUNDING * norms[0] * norms[1]
-
-
-class _Best:
-    """The two largest similarities seen for each row, and the column of the first."""
-
-    def __init__(self, n: int, device: torch.device) -> None:
-        self.first = torch.full((n,), -torch.inf, device=device)
-        self.second = torch.full((n,), -torch.inf, device=device)
-        self.index = torch.zeros(n, dtype=torch.int64, device=device)
-
-    def update(self, row: int, column: int, similarity: Tensor) -> None:
-        rows = slice(row, row + len(similarity))
-        value, index = similarity.max(1)  # (rows,)
-        if similarity.shape[1] > 1:
-            runner_up = similarity.scatter(1, index[:, None], -torch.inf).amax(1)
-        else:
-            runner_up = torch.full_like(value, -torch.inf)
-        first = self.first[rows]
-        better = value > first
-        self.second[rows] = torch.where(
-            better, torch.maximum(first, runner_up), torch.maximum(self.second[rows], value)
-        )
-        self.index[rows] = torch.where(better, index + column, self.index[rows])
-        self.first[rows] = torch.where(better, value, first)
-
-    def settled(
-        self, rows: Tensor, columns: Tensor, options: MatchOptions, error: float, block: int
-    ) -> _Neighbours:
-        """The neighbours, those within `error` of a decision looked at again in float64."""
-        first, second = self.first.cpu().double(), self.second.cpu().double()
-        near = _Neighbours(self.index.cpu(), first, second, self.first.cpu())
-        unsure = near.unsure(options, error).nonzero()[:, 0]
-        for part in unsure.split(max(1, block * block // len(columns))):
-            near.look_again(part, _exact(rows[part.to(rows.device)], columns, block))
-        return near
-
-
-def _exact(rows: Tensor, columns: Tensor, block: int) -> Tensor:
-    """Similarities (N, M) in float64, in which sums of float32 products have digits to spare."""
-    if rows.device.type == "mps":  # has no float64
-        rows, columns = rows.cpu(), columns.cpu()
-    products = [rows.double() @ part.double().T for part in columns.split(block)]
-    return torch.cat(products, 1).cpu()
-
-
-@dataclass(frozen=True)
-class _Neighbours:
-    """For each row its neighbour, the neighbour's similarity and the best rival's, on the CPU.
-
-    index: (N,) column of the neighbour.
-    first: (N,) float64 similarity of the neighbour.
-    second: (N,) float64 largest similarity of the other columns.
-    score: (N,) float32 similarity of the neighbour, for those who read the matches.
-    """
-
-    index: Tensor
-    first: Tensor
-    second: Tensor
-    score: Tensor
-
-    def unsure(self, options: MatchOptions, error: float) -> Tensor:
-        """Where similarities that are off by `error` could change a decision: (N,) bool."""
-        unsure = self.first - self.second <= TOLERANCE + 2 * error
-        if options.ratio is not None:
-            unsure |= self._ratio_margin(options.ratio).abs() <= 2 * error
-        if options.min_similarity is not None:
-            unsure |= self._similarity_margin(options.min_similarity).abs() <= error
-        return unsure
-
-    def look_again(self, rows: Tensor, similarity: Tensor) -> None:
-        """Decide some rows by their exact similarities (rows, M), which are overwritten."""
-        nearest = similarity >= similarity.amax(1, keepdim=True) - TOLERANCE
-        index = nearest.to(torch.int8).argmax(1)  # the first of equals
-        self.first[rows] = similarity.gather(1, index[:, None])[:, 0]
-        self.second[rows] = similarity.scatter_(1, index[:, None], -torch.inf).amax(1)
-        moved = index != self.index[rows]
-        self.score[rows[moved]] = self.first[rows[moved]].float()
-        self.index[rows] = index
-
-    def passes(self, options: MatchOptions) -> Tensor:
-        """Which rows the options keep: (N,) bool."""
-        kept = torch.ones_like(self.index, dtype=torch.bool)
-        if options.ratio is not None and options.ratio < 1:
-            kept &= self.first - self.second > TOLERANCE
-            kept &= self._ratio_margin(options.ratio) >= 0
-        if options.min_similarity is not None:
-            kept &= self._similarity_margin(options.min_similarity) >= 0
-        return kept
-
-    def _ratio_margin(self, ratio: float) -> Tensor:
-        """Lowe's test on halves of squared distances, 1 - cos for unit rows."""
-        return ratio**2 * (1 - self.second) - (1 - self.first).clamp(min=0)
-
-    def _similarity_margin(self, least: float) -> Tensor:
-        return self.first - (least - TOLERANCE)
+def _decide(
+    d0: Tensor,
+    d1: Tensor,
+    candidates: Candidates | None,
+    options: MatchOptions,
+    error: float,
+    block: int,
+) -> Matches:
+    """The pairs, out of candidates; None where everything has to be compared exactly."""
+    if candidates is None:
+        near0, near1 = all_nearest(d0, d1, block), all_nearest(d1, d0, block)
+    else:
+        near0 = nearest_of(d0, d1, candidates.of_rows, error)
+        near1 = nearest_of(d1, d0, candidates.of_columns.turned(), error)
+    back = np.full(len(d1), -1)
+    back[near1.rows] = near1.columns
+    pairs = near0[back[near0.columns] == near0.rows]
+    pairs = pairs[passes_ratio(d0, d1, pairs, options, error, block)]
+    pairs = pairs[passes_ratio(d1, d0, pairs.turned(), options, error, block)]
+    score = similarity_of(d0, d1, pairs, torch.float32)
+    if options.min_similarity is not None:
+        least = options.min_similarity - TOLERANCE
+        unsure = np.flatnonzero(np.abs(score - least) <= error)
+        exact = score.copy()
+        exact[unsure] = similarity_of(d0, d1, pairs[unsure], torch.float64)
+        pairs, score = pairs[exact >= least], score[exact >= least]
+    return Matches(np.stack([pairs.rows, pairs.columns], 1), score.astype(np.float32))

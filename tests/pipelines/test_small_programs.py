@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from dift_geo.images import read_image, write_image
@@ -42,3 +44,11 @@ def test_a_descriptor_without_a_model_has_a_row_as_well(pipeline_module, tmp_pat
     words = [str(tmp_path / "images"), str(tmp_path / "out"), "--descriptors", "rootsift"]
     pipeline_module("sfm").main([*words, "--max-keypoints", "30"])
     assert "no model: COLMAP found no model: 2 images" in capsys.readouterr().out
+
+
+def test_matching_is_timed_against_the_products(pipeline_module, capsys):
+    words = ["--images", "3", "--points", "40", "--dims", "16", "--repeats", "1"]
+    pipeline_module("bench/match").main([*words, "--without-hloc"])
+    row = json.loads(capsys.readouterr().out)
+    assert (row["pairs"], row["points"], row["dim"]) == (3, 40, 16)
+    assert set(row["cpu_seconds"]) == {"ours", "products"}

@@ -1,0 +1,113 @@
+"""What candidates are decided by: exact similarities, computed only where they can decide.
+
+Float32 first, float64 for what that cannot tell apart; sums of float32 products have digits to
+spare there. Knows nothing of how candidates were found.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dift_geo.matching.candidates import TOLERANCE, Entries, Indices
+from dift_geo.matching.options import MatchOptions
+
+__all__ = ["all_nearest", "exact_similarity", "nearest_of", "passes_ratio", "similarity_of"]
+
+AT_ONCE = 1 << 22  # numbers in the copies of descriptors whose products are summed
+Values = NDArray[np.float64]
+
+
+def similarity_of(d0: Tensor, d1: Tensor, at: Entries, dtype: torch.dtype) -> Values:
+    """Similarities (K,) at some entries, summed in float32 or float64."""
+    values = np.empty(len(at), np.float64)
+    step = max(1, AT_ONCE // max(1, d0.shape[1]))
+    for start in range(0, len(at), step):
+        rows = d0[torch.from_numpy(at.rows[start : start + step])].to(dtype)
+        columns = d1[torch.from_numpy(at.columns[start : start + step])].to(dtype)
+        values[start : start + step] = torch.einsum("kd,kd->k", rows, columns).numpy()
+    return values
+
+
+def exact_similarity(rows: Tensor, columns: Tensor, block: int) -> Tensor:
+    """Similarities (N, M) in float64."""
+    return torch.cat([rows.double() @ part.double().T for part in columns.split(block)], 1)
+
+
+def nearest_of(d0: Tensor, d1: Tensor, candidates: Entries, error: float) -> Entries:
+    """The nearest neighbour of each row that has candidates, in order of rows.
+
+    candidates: all that can be within the tolerance of the largest similarity of their row, at
+        least one for each row.
+    error: how far a float32 sum can be off.
+    """
+    order = np.lexsort((candidates.columns, candidates.rows))
+    entries = candidates[order]
+    for dtype, margin in ((torch.float32, TOLERANCE + 2 * error), (torch.float64, TOLERANCE)):
+        _, starts, counts = np.unique(entries.rows, return_index=True, return_counts=True)
+        if len(starts) == len(entries):
+            break
+        crowded = np.repeat(counts > 1, counts)
+        some = entries[crowded]
+        values = similarity_of(d0, d1, some, dtype)
+        counts_there = counts[counts > 1]
+        starts_there = np.cumsum(counts_there) - counts_there
+        best = np.repeat(np.maximum.reduceat(values, starts_there), counts_there)
+        held = np.ones(len(entries), bool)
+        held[crowded] = values >= best - margin
+        entries = entries[held]
+    _, first = np.unique(entries.rows, return_index=True)  # the lowest of equals
+    return entries[first]
+
+
+def all_nearest(d0: Tensor, d1: Tensor, block: int) -> Entries:
+    """The nearest neighbour of every row, in float64 throughout: for crowds of equals."""
+    found: list[Indices] = []
+    for rows in d0.split(max(1, block * block // len(d1))):
+        similarity = exact_similarity(rows, d1, block)
+        near = similarity >= similarity.amax(1, keepdim=True) - TOLERANCE
+        found.append(near.to(torch.int8).argmax(1).numpy())  # the first of equals
+    return Entries(np.arange(len(d0)), np.concatenate(found))
+
+
+def passes_ratio(
+    d0: Tensor, d1: Tensor, pairs: Entries, options: MatchOptions, error: float, block: int
+) -> NDArray[np.bool_]:
+    """Which pairs are nearer than the best rival of their row, as the ratio wants it: (K,) bool.
+
+    error: how far a float32 product can be off.
+    """
+    ratio = 1.0 if options.ratio is None else options.ratio
+    kept = np.ones(len(pairs), bool)
+    if ratio >= 1 or not len(pairs):
+        return kept
+    step = max(1, min(block, block * block // len(d1)))
+    for start in range(0, len(pairs), step):
+        part = pairs[np.arange(start, min(start + step, len(pairs)))]
+        rows = d0[torch.from_numpy(part.rows)]
+        similarity = torch.cat([rows @ columns.T for columns in d1.split(block)], 1)
+        first, second = _two_best(similarity, part.columns)
+        unsure = np.abs(_margin(first, second, ratio)) <= 2 * error
+        unsure |= first - second <= TOLERANCE + 2 * error
+        again = np.flatnonzero(unsure)
+        for some in np.split(again, range(step, len(again), step)):
+            exact = exact_similarity(rows[torch.from_numpy(some)], d1, block)
+            first[some], second[some] = _two_best(exact, part.columns[some])
+        passed = (first - second > TOLERANCE) & (_margin(first, second, ratio) >= 0)
+        kept[start : start + len(part)] = passed
+    return kept
+
+
+def _two_best(similarity: Tensor, nearest: Indices) -> tuple[Values, Values]:
+    """The similarity of the nearest and of its best rival; overwrites the former."""
+    at = torch.from_numpy(nearest)[:, None]
+    first = similarity.gather(1, at)[:, 0]
+    second = similarity.scatter_(1, at, -torch.inf).amax(1)
+    return first.double().numpy(), second.double().numpy()
+
+
+def _margin(first: Values, second: Values, ratio: float) -> Values:
+    """Lowe's test on halves of squared distances, 1 - cos for unit rows."""
+    return ratio**2 * (1 - second) - np.maximum(1 - first, 0)
