@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from dift_geo.engine import loops
-from dift_geo.errors import DiftGeoError
+from dift_geo.errors import DiftGeoError, MissingFileError
 from dift_geo.extractor import ExtractorOptions
 from dift_geo.images import list_images
 from dift_geo.pairs.lists import exhaustive_pairs
@@ -38,9 +38,11 @@ RIGHT, REFUSED, WRONG = 0, 1, 2  # what became of reading
 
 def values_in(path: Path, store: type[FeatureStore | MatchStore]) -> Values:
     """A hash of every value of a store by its key; empty where there is no store yet."""
-    if not path.exists() and not path.with_name(f"{path.name}.shards").is_dir():
+    try:
+        opened = store(path)
+    except MissingFileError:  # a kill before the first value may leave an empty folder of shards
         return {}
-    with store(path) as opened:
+    with opened:
         return {str(key): sha256(repr(_plain(opened[key])).encode()).digest() for key in opened}
 
 

@@ -123,16 +123,10 @@ def test_a_damaged_file_is_named(out, name, damage) -> None:
     assert "BROKEN" in found.page()
 
 
-@pytest.mark.parametrize("damage", [cut, fill])
-def test_a_damaged_model_is_named(out, damage) -> None:
-    models = sorted(out.rglob("images.bin"))
-    assert models
-    for model in models:
-        whole = model.read_bytes()
-        damage(model)
-        assert any(name.startswith("sparse") for name in broken(examine(out))), model
-        model.write_bytes(whole)
-    assert examine(out).well
+@pytest.mark.parametrize(("damage", "place"), [(cut, "sparse"), (fill, "sparse/0")])
+def test_a_damaged_model_is_named(out, damage, place) -> None:
+    damage(out / place / "images.bin")
+    assert any(name.startswith("sparse") for name in broken(examine(out)))
 
 
 def test_a_model_that_is_gone_is_named(out) -> None:
