@@ -97,10 +97,7 @@ def colmaps(options: argparse.Namespace, truth: dict[str, KnownCamera]) -> list[
         part = database.with_suffix(".part")
         part.unlink(missing_ok=True)
         images = options.scene / "images"
-        reader = pycolmap.ImageReaderOptions()
-        pycolmap.extract_features(
-            str(part), str(images), image_names=sorted(truth), reader_options=reader
-        )
+        pycolmap.extract_features(str(part), str(images), image_names=sorted(truth))
         pycolmap.match_exhaustive(str(part))
         part.rename(database)
     values = []

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from dift_geo.colmap.cameras import read_cameras
-from dift_geo.colmap.mapping import MapperName
+from dift_geo.colmap.cameras import KnownCamera, read_cameras
+from dift_geo.colmap.mapping import MapperName, Reconstruction
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import NoModelError
 from dift_geo.extractor import ExtractorOptions
@@ -95,7 +95,7 @@ def rows_of(scene: Path, out: Path, options: argparse.Namespace) -> Iterator[Row
             row: Row = {"scene": scene.name, "seed": seed, "what": what, "images": len(names)}
             try:
                 with TemporaryDirectory() as folder:
-                    made = reconstruct(scene, names, features, Path(folder), spoiling, seed)
+                    made = reconstruct(scene, names, features, Path(folder), spoiling, seed, truth)
             except NoModelError:
                 yield row | {"error_deg": None, "trust": None}
                 continue
@@ -106,8 +106,14 @@ def rows_of(scene: Path, out: Path, options: argparse.Namespace) -> Iterator[Row
 
 
 def reconstruct(
-    scene: Path, names: list[str], features: Path, out: Path, spoiling: Spoiling, seed: int
-) -> Any:
+    scene: Path,
+    names: list[str],
+    features: Path,
+    out: Path,
+    spoiling: Spoiling,
+    seed: int,
+    truth: Mapping[str, KnownCamera],
+) -> Reconstruction:
     """As `dift-geo reconstruct` does it, spoilt."""
     pairs = list(combinations(names, 2))
     matches = out / "matches.h5"
@@ -116,7 +122,6 @@ def reconstruct(
         matches = shuffle(matches, out / "shuffled.h5", spoiling.shuffled, seed)
     intrinsics = None
     if spoiling.focal is not None:
-        truth = read_cameras(scene / "cameras_gt.txt")
         intrinsics = {
             name: (
                 "SIMPLE_PINHOLE",

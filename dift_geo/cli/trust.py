@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,22 +47,20 @@ def _trust(out: Path, database: Path | None, seed: int, threads: int, json: bool
     from dift_geo.colmap.certify import trust_model
     from dift_geo.recipe import json_text
 
-    model = _find(out, MODELS, "images.bin", "images.txt")
+    files = [f"{place}/images.{kind}" for place in MODELS for kind in ("bin", "txt")]
+    model = _first(out, files)
     if model is None:
         raise MissingFileError(f"{out} holds no COLMAP model, expected images.bin or images.txt")
-    if database is None:
-        database = next((out / name for name in DATABASES if (out / name).is_file()), None)
+    database = database or _first(out, DATABASES)
     if database is None:
         raise MissingFileError(f"{out} has no database.db; name it by --database")
-    trust = trust_model(model, database, seed=seed, threads=threads).plain()
+    trust = trust_model(model.parent, database, seed=seed, threads=threads).plain()
     if json:
         print(json_text(trust))
         return NOT_TRUSTED if trust["level"] == "low" else 0
     return report_trust(trust)
 
 
-def _find(out: Path, places: tuple[str, ...], *names: str) -> Path | None:
-    for place in places:
-        if any((out / place / name).is_file() for name in names):
-            return out / place
-    return None
+def _first(out: Path, names: Sequence[str]) -> Path | None:
+    """The first of several files that is there."""
+    return next((out / name for name in names if (out / name).is_file()), None)

@@ -29,7 +29,7 @@ def certificate(opinions: Sequence[Opinion], images: int) -> Trust:
     images: that there are, registered or not.
     """
     best, *others = opinions
-    poses = [cam_from_world(other.models[0]) for other in others]
+    poses = [other.poses for other in others]
     return judge(gather(best.models[0], best.held, poses, images))
 
 
@@ -56,7 +56,7 @@ def trust_model(
             raise NoModelError(
                 f"COLMAP finds no model in {database}, so there is nothing to compare {model} with"
             )
-        poses = [cam_from_world(opinion.models[0]) for opinion in opinions]
+        poses = [opinion.poses for opinion in opinions]
         images = count_images(database)
         return judge(gather(found, opinions[0].held, poses, images))
 

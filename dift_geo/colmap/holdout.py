@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.geometry.essential import sampson_error_px
 from dift_geo.geometry.pose import relative_pose
 from dift_geo.types import Pair
 
@@ -109,14 +110,9 @@ def sampson_px(
     xy0: (M, 2) places in image 0, in units of the focal length.
     xy1: (M, 2) places in image 1.
     cam1_from_cam0: (3, 4).
-    Infinite for places that no ray of the camera gives.
+    Infinite for places that no ray of the camera gives, and where both cameras stand at one place.
     """
-    R, t = cam1_from_cam0[:, :3], cam1_from_cam0[:, 3]
-    essential = np.cross(np.eye(3), t) @ R
-    one = np.ones((len(xy0), 1))
-    x0, x1 = np.concatenate([xy0, one], 1), np.concatenate([xy1, one], 1)
-    lines1, lines0 = x0 @ essential.T, x1 @ essential
-    squared = (lines1[:, :2] ** 2).sum(1) + (lines0[:, :2] ** 2).sum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.abs((x1 * lines1).sum(1)) / np.sqrt(squared)
-    return np.where(np.isfinite(error), error, np.inf)
+    seen = np.isfinite(xy0).all(1) & np.isfinite(xy1).all(1) & cam1_from_cam0[:, 3].any()
+    with np.errstate(invalid="ignore"):
+        error = sampson_error_px(xy0, xy1, cam1_from_cam0, np.eye(3), np.eye(3))
+    return np.where(seen, error, np.inf)

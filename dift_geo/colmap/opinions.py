@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dift_geo.colmap.agreement import disagreements_deg, quantile_deg
 from dift_geo.colmap.holdout import HeldOut, hold_out
@@ -65,7 +68,12 @@ class Opinion:
             with quiet():
                 model.extract_colors_for_all_images(str(images))
 
-    @property
+    @cached_property
+    def poses(self) -> dict[str, NDArray[np.float64]]:
+        """Poses (3, 4) of the images in the largest model, by name."""
+        return cam_from_world(self.models[0]) if self.models else {}
+
+    @cached_property
     def consistency(self) -> float:
         """The share of withheld matches that the largest model explains, in [0, 1].
 
@@ -81,8 +89,7 @@ class Opinion:
         """Whether both have as many images in about the same places."""
         if not self.models or self.registered != other.registered:
             return False
-        own, theirs = cam_from_world(self.models[0]), cam_from_world(other.models[0])
-        apart = quantile_deg(disagreements_deg(own, [theirs]), AGREE_SHARE)
+        apart = quantile_deg(disagreements_deg(self.poses, [other.poses]), AGREE_SHARE)
         return apart is not None and apart <= AGREE_DEG
 
 

@@ -6,7 +6,6 @@ process of its own, as it may end the one that gives it a damaged file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from dift_geo.dift.projection import Projection
 from dift_geo.doctor.finding import Finding, Findings
 from dift_geo.doctor.stores import is_store_there
 from dift_geo.errors import DiftGeoError, InputError, StoreError
+from dift_geo.images import content_hash
 from dift_geo.store.features import FeatureStore
 
 __all__ = [
@@ -168,10 +168,8 @@ def _models(folder: Path) -> Iterator[Path]:
 
 
 def _content(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return " ".join(f"{path.name} {content_hash(path)}" for path in files)
 
 
 def _examine_model(folder: Path, name: str) -> list[Finding]:
