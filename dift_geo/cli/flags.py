@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +40,6 @@ SKIPPED_SOME, NOT_TRUSTED = 3, 4  # exit codes
 SHOWN = 10  # names in a line
 SEED = number(int, least=0, most=2**31 - 1)  # what all libraries take
 
-FOR_MODELS = (
-    "default at SIFT keypoints: --descriptor dift+rootsift --contrast 0.02\n"
-    "--max-keypoints 8192; at learned ones: --descriptor dift --max-keypoints 4096"
-)
-SUITED = ("descriptor", "contrast", "max_keypoints")  # by `ExtractorOptions.for_models`
 MODEL_FLAGS = ("reading", "projection", "mode", "precision", "max_batch")
 
 
@@ -100,16 +96,26 @@ def add_extractor_flags(
     for_models: fields that suit models by themselves have no default here.
     defaults: other ones than the fields' own.
     """
+    from dift_geo.detectors.loader import LEARNED, SIFT
     from dift_geo.extractor import ExtractorOptions
 
-    usual = {**(dict.fromkeys(SUITED) if for_models else {}), **defaults}
-    features = parser.add_argument_group("features", FOR_MODELS if for_models else None)
+    usual: dict[str, object] = {**(dict.fromkeys(SIFT) if for_models else {}), **defaults}
+    said = (
+        f"default at SIFT keypoints: {_as_flags(SIFT)}; at learned ones: "
+        f"{_as_flags({'descriptor': ExtractorOptions.descriptor, **LEARNED})}"
+    )
+    about = textwrap.fill(said, 78, break_on_hyphens=False) if for_models else None
+    features = parser.add_argument_group("features", about)
     add_flags(features, ExtractorOptions, without=(*MODEL_FLAGS, "seed"), defaults=usual)
     features.add_argument(
         "--seed", type=SEED, default=0, metavar="N", help="of all that is drawn at random"
     )
     model = parser.add_argument_group("diffusion model")
     add_flags(model, ExtractorOptions, only=MODEL_FLAGS, defaults=usual)
+
+
+def _as_flags(values: Mapping[str, object]) -> str:
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in values.items())
 
 
 def take_extractor_options(flags: Flags, *, for_models: bool = False) -> ExtractorOptions:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dift_geo.detectors.loader import DETECTORS, KINDS
+from dift_geo.detectors.loader import DETECTORS, KINDS, SIFT
 from dift_geo.errors import InputError
 from dift_geo.extractor import ExtractorOptions
 
@@ -53,7 +53,7 @@ def extractor_confs() -> dict[str, Conf]:
 def _extractor_conf(backend: str, detector: str) -> Conf:
     longest, suited = LONGEST_SIDE[backend], ExtractorOptions.for_models(detector=detector)
     model: Conf = {"name": "dift", "backend": backend, "detector": detector}
-    for field in ("descriptor", "contrast", "max_keypoints"):
+    for field in SIFT:
         if vars(suited)[field] is not None:
             model[field] = vars(suited)[field]
     if not KINDS[detector].oriented:
