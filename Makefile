@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 IMAGES ?=
 OUT ?= demo_out
 STAMP := $(VENV)/.ready
-# a process for each core, at most JOBS, with one thread each; a file of tests stays in one process
+# a process for each core, at most JOBS, with one thread each; a file of tests stays in one process,
+# and tests/conftest.py says which come first
 JOBS ?= 4
-PYTEST = OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q \
-  -n auto --maxprocesses $(JOBS) --dist loadfile
+# many tests start programs, which would compile the package again each time without bytecode
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE \
+  $(BIN)/python -m pytest -q -n auto --maxprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: setup demo test check clean
 

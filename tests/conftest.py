@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,28 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# few and long: begun first, so that at the end no process waits for one of them; and those that
+# fork, while there is little memory to copy
+LONG = (
+    "tests/store/test_full_disk.py",
+    "tests/test_notebooks.py",
+    "tests/hloc_plugin/",
+    "tests/pipelines/",
+    "tests/test_public.py",
+    "tests/test_readme.py",
+    "tests/test_extending.py",
+    "tests/test_extractor.py",
+)
+
+
+def pytest_configure() -> None:
+    """A shell's background job ignores SIGINT, and so would every process that a test stops."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 def textured(size_wh: tuple[int, int] = (320, 240), seed: int = 0) -> np.ndarray:

@@ -251,4 +251,5 @@ def _encoder_key(key: str) -> str | None:
 def _alphas_cumprod(checkpoint: Checkpoint) -> Tensor:
     from diffusers import DDIMScheduler
 
-    return cast(Tensor, DDIMScheduler.from_config(checkpoint.schedule).alphas_cumprod)
+    # its from_config imports every scheduler there is: two seconds of each command
+    return cast(Tensor, vars(DDIMScheduler(**checkpoint.schedule))["alphas_cumprod"])
