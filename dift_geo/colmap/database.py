@@ -21,6 +21,7 @@ from dift_geo.colmap.intrinsics import (
     check_intrinsics,
     intrinsics_of,
 )
+from dift_geo.colmap.opened import opened, require_room
 from dift_geo.colmap.photos import Photo, read_photo
 from dift_geo.colmap.quiet import quiet
 from dift_geo.colmap.verification import verify_database
@@ -43,6 +44,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 FAR_OFF = 0.15  # of the side, from the middle of a photo to its principal point
+IMAGE_BYTES = 1000  # more than what an image, its frame and its camera take in a database
 UNKNOWN_FOCAL = 1.2  # of the longest side, as COLMAP guesses
 
 
@@ -98,7 +100,8 @@ def _write_images(
     import pycolmap
 
     ids: dict[str, int] = {}
-    with pycolmap.Database.open(str(path)) as database, pycolmap.DatabaseTransaction(database):
+    require_room(path, IMAGE_BYTES * len(photos))
+    with opened(path) as database, pycolmap.DatabaseTransaction(database):
         for shared, group in groups.items():
             first, *_ = ordered = sorted(group)
             camera = shared.colmap_camera(photos[first])
@@ -206,9 +209,8 @@ def import_features(path: str | Path, ids: Mapping[str, int], features: FeatureS
 
     Raises InputError for keypoints outside of their image.
     """
-    import pycolmap
 
-    with pycolmap.Database.open(str(path)) as database:
+    with opened(path) as database:
         for name, image_id in ids.items():
             camera = database.read_camera(database.read_image(image_id).camera_id)
             keypoints = features[name].keypoints
@@ -237,7 +239,7 @@ def import_matches(
     import pycolmap
 
     sizes = []
-    with pycolmap.Database.open(str(path)) as database:
+    with opened(path) as database:
         if counts is None:
             named = {name for pair in pairs for name in pair}
             counts = {name: database.num_keypoints_for_image(ids[name]) for name in named}

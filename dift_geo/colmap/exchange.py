@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dift_geo.colmap.cameras import CameraMode
 from dift_geo.colmap.database import build_database, import_features, import_matches
 from dift_geo.colmap.doors import check_photos
+from dift_geo.colmap.opened import opened
 from dift_geo.colmap.records import COMPANIONS
 from dift_geo.colmap.transaction import one_transaction, replace_pairs
 from dift_geo.detectors.colmap import ColmapKeypoints
@@ -84,6 +85,11 @@ def _import_matches(
                 f"{source.path} has matches of images {ids[0]} and {ids[1]}, of which one has no "
                 "keypoints; match it again with COLMAP"
             )
+        if ids[0] == ids[1]:
+            raise InputError(
+                f"{source.path} has matches of image {ids[0]} with itself, expected two images; "
+                "match it again with COLMAP"
+            )
         (name0, count0), (name1, count1) = counts[ids[0]], counts[ids[1]]
         rows = source.matches(*ids)
         matches = Matches(rows.astype(np.int64), np.ones(len(rows), np.float32))
@@ -132,7 +138,6 @@ def export_database(
     Raises InputError when the keypoints of the database are not those of the features, or matches
     do not fit them; StoreError while another program writes the database. It is then as it was.
     """
-    import pycolmap
 
     path = Path(path)
     with FeatureStore(features) as found, MatchStore(matches) as matched:
@@ -149,7 +154,7 @@ def export_database(
             ids = _ids_with_same_keypoints(database, found, pairs)
         with TemporaryDirectory() as folder:
             made = Path(folder) / "matches.db"
-            with pycolmap.Database.open(made):
+            with opened(made):
                 pass  # created
             counts = {name: found.count(name) for name in _named(pairs)}
             import_matches(made, ids, pairs, matched, verified=verified, counts=counts)
@@ -166,6 +171,11 @@ def _named(pairs: Sequence[Pair]) -> list[str]:
 @contextmanager
 def _published(path: Path) -> Iterator[Path]:
     """The path of a new file that takes the name `path` at the end of the `with` block."""
+    if path.is_symlink():
+        raise InputError(
+            f"{path} is a link to {path.readlink()}, which is not there; bring it back (its disk "
+            "may not be mounted) or remove the link"
+        )
     for end in COMPANIONS:
         left = path.with_name(f"{path.name}{end}")
         if left.exists():

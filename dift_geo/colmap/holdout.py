@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dift_geo.colmap.opened import opened
 from dift_geo.geometry.essential import sampson_error_px
 from dift_geo.geometry.pose import relative_pose
 from dift_geo.types import Pair
@@ -73,7 +74,7 @@ def hold_out(path: str | Path, *, share: float = SHARE, seed: int = 0) -> HeldOu
 
     random = np.random.default_rng(seed)
     places = {}
-    with pycolmap.Database.open(str(path)) as database:
+    with opened(path) as database:
         names = {image.image_id: image.name for image in database.read_all_images()}
         xy = {i: np.asarray(database.read_keypoints(i))[:, :2].astype(np.float64) for i in names}
         pair_ids, geometries = database.read_two_view_geometries()

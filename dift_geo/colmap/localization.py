@@ -26,6 +26,7 @@ from dift_geo.colmap.database import (
     verify_database,
 )
 from dift_geo.colmap.doors import check_inside, check_size
+from dift_geo.colmap.opened import opened
 from dift_geo.errors import InputError, NoAnswerError
 from dift_geo.frames import to_colmap
 from dift_geo.store.check import check_pair
@@ -125,9 +126,9 @@ def triangulate_map(
     with TemporaryDirectory() as folder:
         copy = Path(shutil.copy(database, Path(folder) / "map.db"))
         _forget_others(copy, cameras)
-        with pycolmap.Database.open(str(copy)) as opened:
-            ids = image_ids(opened)
-            counts = {name: opened.num_keypoints_for_image(ids[name]) for name in cameras}
+        with opened(copy) as ours:
+            ids = image_ids(ours)
+            counts = {name: ours.num_keypoints_for_image(ids[name]) for name in cameras}
         with quiet():
             model = pycolmap.triangulate_points(
                 _cameras_alone(cameras, ids), str(copy), folder, folder, options=options
@@ -155,9 +156,8 @@ def _cameras_alone(
 
 def _write_cameras(path: str | Path, model: pycolmap.Reconstruction) -> None:
     """Cameras and images of a model into a new database, under the same ids."""
-    import pycolmap
 
-    with pycolmap.Database.open(str(path)) as database:
+    with opened(path) as database:
         for camera in model.cameras.values():
             database.write_camera(camera, use_camera_id=True)
         for rig in model.rigs.values():
@@ -172,7 +172,7 @@ def _forget_others(path: Path, cameras: Mapping[str, KnownCamera]) -> None:
     """Remove verified pairs with other photos: COLMAP would link two of `cameras` through them."""
     import pycolmap
 
-    with pycolmap.Database.open(str(path)) as database:
+    with opened(path) as database:
         ids = image_ids(database)
         known = {ids[name] for name in cameras}
         for pair_id in database.read_two_view_geometries()[0]:

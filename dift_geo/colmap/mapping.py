@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dift_geo.colmap.database import quiet
 from dift_geo.detectors.colmap_database import read_database
-from dift_geo.errors import NoModelError
+from dift_geo.errors import NoModelError, WriteError
 
 if TYPE_CHECKING:
     import pycolmap
@@ -87,12 +87,32 @@ def write_models(folder: str | Path, models: Sequence[pycolmap.Reconstruction]) 
     """Models in COLMAP's binary files, the best of which comes first.
 
     Each has a folder `0`, `1`, ... as COLMAP writes them; the best lies in `folder` itself, too.
+    Raises WriteError where a disk takes only a part: COLMAP does not look.
     """
     for index, model in enumerate(models):
         places = [Path(folder) / str(index)] + ([Path(folder)] if index == 0 else [])
         for place in places:
             place.mkdir(parents=True, exist_ok=True)
             model.write(str(place))
+            _check_written(place, model)
+
+
+def _check_written(place: Path, model: pycolmap.Reconstruction) -> None:
+    """By the lengths of the files: reading half a file, COLMAP would take all memory."""
+    points2D = sum(image.num_points2D() for image in model.images.values())
+    least = {
+        "points3D.bin": 8 + 51 * model.num_points3D() + 8 * model.compute_num_observations(),
+        "images.bin": 8 + 72 * len(model.images) + 24 * points2D,
+        "cameras.bin": 8 + 24 * len(model.cameras),
+        "frames.bin": 8,
+        "rigs.bin": 8,
+    }
+    for name, size in least.items():
+        if (place / name).stat().st_size < size:
+            raise WriteError(
+                f"{place / name} holds a part of the model only: the disk took no more; make room "
+                "on it or choose another folder"
+            )
 
 
 def count_images(path: str | Path) -> int:

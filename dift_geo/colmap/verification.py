@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from dift_geo.colmap.opened import require_room
 from dift_geo.colmap.quiet import quiet
 from dift_geo.colmap.transaction import (
     copy_database,
@@ -98,6 +99,7 @@ def _verify(path: Path, options: pycolmap.TwoViewGeometryOptions) -> None:
     """All matches of a database of ours, none of which is verified."""
     import pycolmap
 
+    require_room(path, path.stat().st_size)  # at most as much as there is
     with quiet():
         pycolmap.geometric_verification(str(path), two_view_geometry_options=options)
 

@@ -227,6 +227,11 @@ def test_lower_precision_stays_near(
     folders: dict[str, Path], backends: dict[str, StableDiffusion], precision: Any
 ) -> None:
     images = random_image(64, 64)
+    heads = torch.zeros(1, 2, 64, 32, dtype=getattr(torch, precision))
+    try:
+        F.scaled_dot_product_attention(heads, heads, heads)
+    except RuntimeError as error:  # with ATEN_CPU_CAPABILITY below what the processor has
+        pytest.skip(f"torch itself cannot attend in {precision} here: {error}")
     expected = diffusion_features(backends["sd1"], images, t=0, layers=(2,))[0]
     got = diffusion_features(
         StableDiffusion(folders["sd1"], precision=precision), images, t=0, layers=(2,)

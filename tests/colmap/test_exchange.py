@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dift_geo.cli.main import main
 from dift_geo.colmap.exchange import export_database, export_text, import_database
 from dift_geo.detectors.colmap import ColmapKeypoints
 from dift_geo.engine.loops import extract_images, match_pairs
+from dift_geo.errors import InputError
 from dift_geo.extractor import build_extractor
 from dift_geo.matching.options import MatchOptions
 from dift_geo.pairs.lists import write_pairs
@@ -253,6 +255,21 @@ def _store_text_example(folder: Path, descriptors: np.ndarray, shaped: bool = Tr
     with MatchStore(folder / "m.h5", {}) as matches:
         matches.put(("a.png", "sub/b.png"), Matches(np.array([[0, 1], [2, 0]]), np.ones(2)), n)
         matches.merge()
+
+
+def test_an_image_matched_with_itself_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with pycolmap.Database.open(path) as made:
+        camera = made.write_camera(
+            pycolmap.Camera.create_from_model_name(1, "SIMPLE_PINHOLE", 100.0, 64, 48)
+        )
+        image = made.write_image(pycolmap.Image(name="a.png", camera_id=camera))
+        made.write_keypoints(image, np.ones((3, 2), np.float32))
+    with closing(sqlite3.connect(path)) as sql, sql:
+        row = 2147483647 * image + image, 1, 2, np.zeros((1, 2), np.uint32).tobytes()
+        sql.execute("INSERT INTO matches VALUES (?, ?, ?, ?)", row)
+    with pytest.raises(InputError, match="has matches of image 1 with itself"):
+        import_database(path, tmp_path / "f.h5", tmp_path / "m.h5")
 
 
 def test_text_files_say_what_colmaps_importers_expect(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 from dift_geo.cli.main import main
 from dift_geo.colmap import exchange
 from dift_geo.colmap.exchange import export_database
+from dift_geo.errors import InputError
+from dift_geo.images import write_image
 from dift_geo.pairs.lists import exhaustive_pairs, write_pairs
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
@@ -223,3 +225,23 @@ def test_a_new_database_is_there_whole_or_not_at_all(database: Path, tmp_path: P
     export_database(*arguments)
     assert [file.name for file in new.parent.iterdir()] == ["x.db"]
     assert len(rows(new)["matches"]) == 3
+
+
+def test_a_linked_database_stays_linked_and_a_link_to_nothing_is_told(
+    database: Path, tmp_path: Path
+) -> None:
+    store_features(tmp_path / "f.h5")
+    store_matches(tmp_path / "m.h5", PAIRS)
+    link, nothing = tmp_path / "link.db", tmp_path / "nothing.db"
+    link.symlink_to(database)
+    export(tmp_path, link, PAIRS)
+    assert link.is_symlink()
+    assert len(rows(database)["two_view_geometries"]) == 0
+    nothing.symlink_to(tmp_path / "unmounted" / "x.db")
+    for name in NAMES:
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / "photos" / name, np.zeros((48, 64, 3), np.uint8))
+    stores = tmp_path / "f.h5", PAIRS, tmp_path / "m.h5"
+    with pytest.raises(InputError, match=r"is a link to .*unmounted/x\.db, which is not there"):
+        export_database(nothing, tmp_path / "photos", *stores)
+    assert nothing.is_symlink()
