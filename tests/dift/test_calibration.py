@@ -21,8 +21,8 @@ from dift_geo.types import Keypoints
 
 def test_fit_improves_matching_of_photos_not_fitted_on(tiny, texture, tmp_path):
     for seed in range(6):
-        write_image(tmp_path / f"{seed}.png", texture((220, 180), seed))
-    dift = Dift(tiny, Sift(150), DiftConfig(reading=Oriented(), t=100), None)
+        write_image(tmp_path / f"{seed}.png", texture((180, 150), seed))
+    dift = Dift(tiny, Sift(100), DiftConfig(reading=Oriented(), t=100), None)
     result = calibrate(tmp_path, dift, dim=32, views=5)
     assert result.projection.dim == 32
     assert result.held_back == 6  # photos 0 and 5, three views each
