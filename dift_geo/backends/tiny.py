@@ -1,8 +1,9 @@
 """The embedded backbone: a small pixel-space diffusion U-Net that ships with the package.
 
-Luma, standardised per image, 4x4 blocks into channels, velocity prediction; weights in diffusers'
-`UNet2DModel` format. Trained by `pipelines/train_tiny.py`, which writes other folders of the same
-format; data and licences in `weights/tiny/README.md`.
+Luma, standardised per image, 4x4 blocks into channels, velocity prediction. Weights are in
+diffusers' `UNet2DModel` format; where a folder's architecture is not that of `tiny_unet`, diffusers
+builds it. Trained by `pipelines/train_tiny.py`, which writes other folders of the same format; data
+and licences in `weights/tiny/README.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -29,11 +30,9 @@ from dift_geo.backends.config import (
 from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.tap import run_until
+from dift_geo.backends.tiny_unet import TinyUnet, cosine_shares, is_plain
 from dift_geo.backends.weights import load_module
 from dift_geo.errors import InputError, MissingFileError
-
-if TYPE_CHECKING:
-    from diffusers.models.unets.unet_2d import UNet2DModel
 
 __all__ = ["Tiny", "WEIGHTS", "read_settings", "write_settings"]
 
@@ -89,7 +88,7 @@ class Tiny(Backend):
         # diffusers' own `to` warns of what no layer here asks for
         torch.nn.Module.to(self.unet, self.device, self.dtype)
         self.name = self.folder.resolve().name
-        self.multiple = BLOCK * 2 ** (len(self.unet.up_blocks) - 1)
+        self.multiple = BLOCK * 2 ** (len(self._list("up_blocks")) - 1)
         # as written: what diffusers adds of its own differs between its versions
         configs = [_config(self.folder / file) for file in (CONFIG_FILE, SCHEDULER_FILE)]
         self._config = configs_fingerprint(*configs)
@@ -149,18 +148,22 @@ class Tiny(Backend):
             return run_until(modules, lambda: self.unet(x_t.to(self.dtype), t))
 
     def _block(self, layer: int) -> torch.nn.Module:
-        levels = len(self.unet.up_blocks)
+        levels = len(self._list("up_blocks"))
         if not -1 - levels <= layer < levels:
             raise InputError(
                 f"layer is {layer}, expected {-1 - levels} to {levels - 1} for {self.name}"
             )
         if layer < -1:
-            return cast(torch.nn.Module, self.unet.down_blocks[levels + 1 + layer].resnets[-1])
-        block = self.unet.mid_block if layer == -1 else self.unet.up_blocks[layer]
-        return cast(torch.nn.Module, block)
+            return self._list(f"down_blocks.{levels + 1 + layer}.resnets")[-1]
+        if layer == -1:
+            return self.unet.get_submodule("mid_block")
+        return self._list("up_blocks")[layer]
+
+    def _list(self, name: str) -> torch.nn.ModuleList:
+        return cast(torch.nn.ModuleList, self.unet.get_submodule(name))
 
 
-def _trained(folder: Path) -> UNet2DModel:
+def _trained(folder: Path) -> torch.nn.Module:
     weights = folder / WEIGHT_FILE
     unet = load_module(
         lambda: _network(folder), [weights], device=torch.device("cpu"), dtype=torch.float32
@@ -171,36 +174,44 @@ def _trained(folder: Path) -> UNet2DModel:
     return unet
 
 
-def _random(folder: Path, seed: int) -> UNet2DModel:
+def _random(folder: Path, seed: int) -> torch.nn.Module:
     """Torch's own random weights; the global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _network(folder)
 
 
-def _network(folder: Path) -> UNet2DModel:
+def _network(folder: Path) -> torch.nn.Module:
     """The architecture that a folder describes. Raises InputError where it describes none."""
-    from diffusers.models.unets.unet_2d import UNet2DModel
-
     config = _config(folder / CONFIG_FILE)
     with _described_by(folder / CONFIG_FILE):
         _check_sizes(config)
-        return UNet2DModel.from_config(config)
+        if is_plain(config):
+            return TinyUnet(config)
+        from diffusers.models.unets.unet_2d import UNet2DModel
+
+        return cast(torch.nn.Module, UNet2DModel.from_config(config))
 
 
 def _schedule(folder: Path) -> Tensor:
     """The share of signal at each step of training."""
-    from diffusers import DDPMScheduler
-
     config = _config(folder / SCHEDULER_FILE)
     with _described_by(folder / SCHEDULER_FILE):
         _check_sizes(config)
-        # its from_config imports every scheduler there is: two seconds of each command
         fields = {name: value for name, value in config.items() if not name.startswith("_")}
-        shares = cast(Tensor, vars(DDPMScheduler(**fields))["alphas_cumprod"])
+        shares = _shares(fields)
         if not torch.isfinite(shares).all():
             raise ValueError("its noise is not finite")
         return shares
+
+
+def _shares(schedule: Mapping[str, object]) -> Tensor:
+    other = schedule.get("trained_betas") or schedule.get("rescale_betas_zero_snr")
+    if schedule.get("beta_schedule") == "squaredcos_cap_v2" and not other:
+        return cosine_shares(int(str(schedule.get("num_train_timesteps", 1000))))
+    from diffusers import DDPMScheduler
+
+    return cast(Tensor, vars(DDPMScheduler(**schedule))["alphas_cumprod"])
 
 
 def _config(file: Path) -> dict[str, object]:
