@@ -108,8 +108,9 @@ def _models() -> list[str]:
 
 def _split(line: str) -> tuple[str, str, list[float]] | None:
     """Name, model and parameters: the model is the last one that has numbers alone behind it."""
-    text = line.strip()
-    models, words = set(_models()), text.split()
+    models = set(_models())
+    text = _uncommented(line.strip(), models)
+    words = text.split()
     for place in reversed(range(1, len(words))):
         if words[place] in models:
             try:
@@ -122,12 +123,24 @@ def _split(line: str) -> tuple[str, str, list[float]] | None:
     return None
 
 
+def _uncommented(text: str, models: set[str]) -> str:
+    """Without what # begins behind the parameters; in a name it is a letter like others."""
+    words = text.split()
+    for place in range(3, len(words)):
+        if words[place].startswith("#") and models.intersection(words[1:place]):
+            return text.rsplit(None, len(words) - place)[0]
+    return text
+
+
 def _check_camera(place: str, model: str, params: Sequence[float]) -> None:
     """Refuse numbers that no camera of this model has. `place` is where they come from."""
     camera = _camera(model)
     expected = len(camera.params)
     if len(params) != expected:
-        raise InputError(f"{place}: {model} got {len(params)} parameters, expected {expected}")
+        sized = "; leave out width and height" if len(params) == expected + 2 else ""
+        raise InputError(
+            f"{place}: {model} got {len(params)} parameters, expected {expected}{sized}"
+        )
     if not all(math.isfinite(value) for value in params):
         raise InputError(f"{place}: {model} got {list(params)}, expected finite numbers")
     positive = [*camera.focal_length_idxs(), *camera.principal_point_idxs()]

@@ -27,6 +27,9 @@ def test_intrinsics_file(tmp_path):
         ValueError, match=r"cameras.txt:1: SIMPLE_PINHOLE got 2 parameters, expected 3"
     ):
         read_intrinsics(path)
+    path.write_text("* SIMPLE_PINHOLE 640 480 500 320 240\n")  # hloc's lists begin so
+    with pytest.raises(ValueError, match=r"got 5 parameters, expected 3; leave out width and"):
+        read_intrinsics(path)
     path.write_text("* PINHOL 500\n")
     with pytest.raises(ValueError, match=r"expected `IMAGE_NAME MODEL PARAMS...`"):
         read_intrinsics(path)
@@ -49,6 +52,7 @@ READ = {
         LINES.replace("a.png", "./a.png").replace("/", "\\").encode(),
         LINES.replace(" PIN", "\tPIN").replace("a.png", '"a.png"').encode(),
         f"# two\n\n#x.png PINHOLE 1 1 1 1\n{LINES}".encode(),
+        LINES.replace("240\n", "240  # mine, PINHOLE 3\n").encode(),
     ],
 )
 def test_intrinsics_as_people_write_them(tmp_path, data):
@@ -82,6 +86,12 @@ def test_cameras_that_cannot_be_are_refused(tmp_path, line, message):
     (tmp_path / "c.txt").write_text(line)
     with pytest.raises(ValueError, match=message):
         read_intrinsics(tmp_path / "c.txt")
+
+
+def test_a_number_sign_in_a_name_begins_no_comment(tmp_path):
+    path = tmp_path / "c.txt"
+    path.write_text("my photo 1 #2.png PINHOLE 500 501 320 240 # PINHOLE\n")
+    assert read_intrinsics(path) == {"my photo 1 #2.png": ("PINHOLE", [500, 501, 320, 240])}
 
 
 def test_distortion_may_have_any_sign(tmp_path):
