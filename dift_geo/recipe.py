@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dift_geo.errors import WriteError
+from dift_geo.jsonfiles import parse_json
 
 __all__ = [
     "as_json",
@@ -30,7 +31,7 @@ __all__ = [
 
 def as_json(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe as it comes back from a file: tuples are lists, keys are strings."""
-    plain: dict[str, Any] = json.loads(json.dumps(recipe))
+    plain: dict[str, Any] = parse_json(json.dumps(recipe))
     return plain
 
 

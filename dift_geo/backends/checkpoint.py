@@ -5,7 +5,6 @@ Reads configurations and finds weight files, locally or on the hub; loads no ten
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -16,6 +15,7 @@ from dift_geo.backends.cache import configs_fingerprint, files_fingerprint
 from dift_geo.backends.hub import Source, locate
 from dift_geo.backends.weights import find_weights
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.jsonfiles import read_json
 
 __all__ = ["Checkpoint", "open_checkpoint"]
 
@@ -146,7 +146,7 @@ def _config(source: Source, part: str, wanted: str) -> Config:
             f"{', '.join(held) or 'no models'}; "
             "expected a diffusers folder with unet, vae, scheduler, text_encoder and tokenizer"
         )
-    config: Config = json.loads(file.read_text(encoding="utf-8"))
+    config: Config = read_json(file, "download the model again")
     if config.get("_class_name") != wanted:
         raise InputError(
             f"{file} describes {config.get('_class_name')}, expected {wanted}; "
@@ -177,5 +177,5 @@ def _schedule(source: Source) -> Config:
         raise MissingFileError(
             f"no scheduler/scheduler_config.json in {source.label}; download the model again"
         )
-    config = json.loads(file.read_text(encoding="utf-8"))
+    config = read_json(file, "download the model again")
     return {key: config[key] for key in SCHEDULE if key in config}

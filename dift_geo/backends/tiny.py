@@ -33,6 +33,7 @@ from dift_geo.backends.tap import run_until
 from dift_geo.backends.tiny_unet import TinyUnet, cosine_shares, is_plain
 from dift_geo.backends.weights import load_module
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.jsonfiles import parse_json
 
 __all__ = ["Tiny", "WEIGHTS", "read_settings", "write_settings"]
 
@@ -216,11 +217,11 @@ def _shares(schedule: Mapping[str, object]) -> Tensor:
 
 def _config(file: Path) -> dict[str, object]:
     try:
-        plain = json.loads(file.read_bytes())
+        plain = parse_json(file.read_bytes())
         if isinstance(plain, dict):
             return plain
         reason = f"it holds {type(plain).__name__}"
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         reason = str(error)
     raise InputError(
         f"{file} is no configuration ({reason}); expected a folder written by "
@@ -257,11 +258,11 @@ def read_settings(file: Path, reading: ReadingName | None = None) -> DiftConfig:
     Raises InputError when the file is no such one or does not know the reading.
     """
     try:
-        plain = json.loads(file.read_text(encoding="utf-8"))
+        plain = parse_json(file.read_bytes())
         name = reading or plain["default"]
         known = [name for name in get_args(ReadingName) if name in plain]
         own = plain[name] if name in known else None
-    except (LookupError, TypeError, ValueError, RecursionError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{file} holds no settings ({error}), expected a default reading and its fields; "
             "write it by pipelines/train_tiny.py export"

@@ -8,7 +8,6 @@ Knows nothing of keypoints or labels.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from dift_geo.backends.tap import run_until
 from dift_geo.backends.tasks import Propagation, TaskName
 from dift_geo.backends.weights import find_weights
 from dift_geo.errors import InputError, MissingFileError, MissingPackageError
+from dift_geo.jsonfiles import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -226,13 +226,7 @@ def _read_config(folder: Path) -> dict[str, object]:
     file = folder / "config.json"
     if not file.is_file():
         raise MissingFileError(f"no config.json in {folder}; expected transformers' layout")
-    try:
-        plain = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{file} is damaged: {error}; copy it again") from error
-    if not isinstance(plain, dict):
-        raise InputError(f"{file} holds {type(plain).__name__}, expected a configuration")
-    return plain
+    return read_json(file, "copy it again")
 
 
 def _load(kind: VitKind, name: str, folder: Path, config: Mapping[str, object]) -> PreTrainedModel:
@@ -269,7 +263,7 @@ def _normalisation(folder: Path, kind: VitKind) -> tuple[tuple[float, ...], tupl
     file = folder / "preprocessor_config.json"
     if not file.is_file():
         return kind.mean, kind.std
-    plain = json.loads(file.read_bytes())
+    plain = read_json(file, "copy it again")
     return tuple(plain.get("image_mean", kind.mean)), tuple(plain.get("image_std", kind.std))
 
 

@@ -7,7 +7,6 @@ network beyond its state dict.
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.jsonfiles import read_json
 
 __all__ = ["check_keys", "find_weights", "load_module", "place", "read_tensors"]
 
@@ -66,7 +66,10 @@ def _of_variant(folder: Path, suffix: str, variant: str) -> list[Path]:
 
 
 def _shards(index: Path) -> list[Path]:
-    names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    listed = read_json(index, "download the model again").get("weight_map")
+    if not isinstance(listed, dict):
+        raise InputError(f"{index} lists no weights; download the model again")
+    names = sorted({str(name) for name in listed.values()})
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
         raise MissingFileError(

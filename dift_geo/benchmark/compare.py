@@ -5,7 +5,6 @@ Knows no benchmark: how numbers are made of rows stands in the results.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dift_geo.benchmark.rows import read_rows
 from dift_geo.benchmark.table import ScoreTable
 from dift_geo.benchmark.task import Layout, Row
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.jsonfiles import read_json
 
 __all__ = ["compare_runs"]
 
@@ -71,7 +71,7 @@ def _read(folder: Path) -> _Run:
         raise MissingFileError(
             f"no results.json in {folder}; expected the folder of a finished `dift-geo evaluate`"
         )
-    results = json.loads(path.read_text(encoding="utf-8"))
+    results = read_json(path, "run the evaluation again")
     if "measures" not in results or "layout" not in results:
         raise InputError(
             f"{path} does not say how its numbers are made, as those of version 0.1; "

@@ -7,7 +7,6 @@ image name. Knows no benchmark and no scores.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from dift_geo.benchmark.short_side import Extracts, ShortSide
 from dift_geo.benchmark.task import Photos, Source
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.jsonfiles import read_json
 from dift_geo.matching.mutual_nn import match
 from dift_geo.matching.options import MatchOptions
 from dift_geo.recipe import fingerprint
@@ -247,7 +247,7 @@ def stored_methods(out: str | Path) -> list[StoredMethod]:
         raise MissingFileError(
             f"no results.json in {out}; --cached needs the folder of a finished `dift-geo evaluate`"
         )
-    methods = json.loads(path.read_text(encoding="utf-8"))["recipe"]["methods"]
+    methods = read_json(path, "run the evaluation again")["recipe"]["methods"]
     found, gone = [], []
     for name, recipe in methods.items():
         files = [Path(file) for file in recipe.get("stores", ())]

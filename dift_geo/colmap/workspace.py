@@ -8,7 +8,6 @@ Knows no COLMAP.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from tempfile import mkdtemp
 
 from dift_geo.colmap.records import COMPANIONS, Record, is_recorded, record
 from dift_geo.errors import InputError, StoreError, WriteError
+from dift_geo.jsonfiles import parse_json
 from dift_geo.recipe import write_json
 from dift_geo.store.interrupts import signals_wait
 from dift_geo.store.lock import WriterLock
@@ -115,7 +115,7 @@ class Workspace:
 
     def _move(self, scratch: Path) -> None:
         """Publish, or go on publishing where a kill stopped it."""
-        new = json.loads((scratch / COMMIT).read_text(encoding="utf-8"))
+        new = parse_json((scratch / COMMIT).read_bytes())
         replaced = scratch / REPLACED
         replaced.mkdir(exist_ok=True)
         placed = {Path(path).parts[0] for path in new["results"]}
@@ -162,12 +162,12 @@ class Workspace:
     def _records(self) -> Records:
         """The files that are ours."""
         try:
-            marker = json.loads((self.out / MARKER).read_text(encoding="utf-8"))
+            marker = parse_json((self.out / MARKER).read_bytes())
             return dict(marker["results"])
         except (OSError, ValueError, LookupError, TypeError):
             pass
         try:
-            summary = json.loads((self.out / SUMMARY).read_text(encoding="utf-8"))
+            summary = parse_json((self.out / SUMMARY).read_bytes())
         except (OSError, ValueError):
             return {}
         if not isinstance(summary, dict) or "dift_geo" not in summary:

@@ -8,7 +8,6 @@ of diffusion.
 
 from __future__ import annotations
 
-import json
 import logging
 import zlib
 from pathlib import Path
@@ -26,6 +25,7 @@ from dift_geo.backends.hub import Source, locate
 from dift_geo.backends.weights import find_weights, load_module
 from dift_geo.detectors.contract import Describer, Detector
 from dift_geo.errors import InputError, MissingPackageError
+from dift_geo.jsonfiles import read_json
 from dift_geo.types import Keypoints
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _require_transformers() -> None:
 def _sizes(source: Source) -> dict[str, object]:
     """The sizes of the network's layers, out of its `config.json`."""
     file = source.folder / "config.json"
-    own = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    own = read_json(file, "copy the model again") if file.is_file() else {}
     if own.get("model_type") != "superpoint":
         raise InputError(
             f"{source.label} holds {own.get('model_type', 'no model')}, "

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.jsonfiles import parse_json
 from dift_geo.recipe import write_whole
 
 __all__ = ["PairStatistics", "Projection"]
@@ -141,7 +142,7 @@ class Projection:
                 tensors = {name: file.get_tensor(name) for name in names}
                 metadata = file.metadata() or {}
             words = metadata.get("about", "{}")
-            about = json.loads(words)
+            about = parse_json(words)
         except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is no projection file: {error}") from error
         _check_tensors(path, tensors, about)

@@ -6,7 +6,6 @@ process of its own, as it may end the one that gives it a damaged file.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from dift_geo.doctor.finding import Finding, Findings
 from dift_geo.doctor.stores import is_store_there
 from dift_geo.errors import DiftGeoError, InputError, StoreError
 from dift_geo.images import content_hash
+from dift_geo.jsonfiles import parse_json
 from dift_geo.store.features import FeatureStore
 
 __all__ = [
@@ -183,7 +183,7 @@ def _examine_model(folder: Path, name: str) -> list[Finding]:
         found.note(f"is not read within {SECONDS} s")
         return found.found
     try:
-        registered, points, error = json.loads(done.stdout.splitlines()[-1])
+        registered, points, error = parse_json(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
         lines = done.stderr.strip().splitlines() or [f"COLMAP ends with {done.returncode}"]
         found.broken(f"cannot be read ({lines[-1]}); run again")
@@ -200,14 +200,14 @@ def examine_summary(path: Path) -> list[Finding]:
     """Whether the summary of a run can be read."""
     found = Findings(path.name)
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = parse_json(path.read_bytes())
         line = f"{summary['registered']} of {summary['images']} images, {summary['points']} points"
         found.ok(f"{line}, by dift-geo {summary['dift_geo']}")
         if summary.get("skipped"):
             found.note(f"skipped: {', '.join(summary['skipped'][:3])}")
     except OSError as error:
         found.broken(f"cannot be read: {error.strerror or error}")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         found.broken(f"is damaged ({error}); run again")
     except (LookupError, TypeError):
         found.note("was not written by dift-geo")

@@ -6,7 +6,6 @@ are checked. Knows no models.
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +16,7 @@ import numpy as np
 
 from dift_geo.errors import DiftGeoError, InputError
 from dift_geo.explore.similarity import CELLS, Explorer, Found, View
+from dift_geo.jsonfiles import parse_json
 from dift_geo.recipe import json_text
 from dift_geo.report.embed import photo_text
 from dift_geo.report.page import render
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if length > MOST:
                 raise InputError(f"the question has {length} bytes, expected at most {MOST}")
-            asked = json.loads(self.rfile.read(length))
+            asked = parse_json(self.rfile.read(length))
             if self.path == "/look":
                 return self._send(200, "application/json", json_text(self.server.answer(asked)))
             kept = [self.server.answer(one) for one in list(asked)[:POINTS]]

@@ -5,7 +5,6 @@ Reads what the run left and what the user adds to it; changes nothing else in th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from dift_geo.colmap.seen import SeenModel, read_poses, read_seen
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.jsonfiles import parse_json
 from dift_geo.report.embed import photo_text
 from dift_geo.report.graph import Graph
 from dift_geo.report.model import POINTS, choose_pairs, model_data, pair_rows, photo_rows
@@ -93,7 +93,7 @@ def _read_summary(path: Path) -> Data:
     if not path.is_file():
         raise MissingFileError(f"no summary at {path}; expected the OUT of `dift-geo reconstruct`")
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = parse_json(path.read_bytes())
         summary["registered"], summary["images"]
     except (ValueError, LookupError, TypeError) as error:
         raise InputError(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.errors import DiftGeoError, MissingFileError, StoreError, WriteError
+from dift_geo.jsonfiles import parse_json
 from dift_geo.store.index import Rows, append_index, has_index
 from dift_geo.store.sink import Sink
 
@@ -261,7 +262,7 @@ def read_recipe(file: h5py.File) -> dict[str, object] | None:
     text = file.attrs.get("recipe")
     if text is None:
         return None
-    recipe = json.loads(text)
+    recipe = parse_json(text)
     if not isinstance(recipe, dict):
         raise StoreError(f"the recipe of {file.filename} is {recipe!r}, expected settings by name")
     return recipe

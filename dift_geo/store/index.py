@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from dift_geo.jsonfiles import parse_json
+
 __all__ = ["Row", "Rows", "append_index", "has_index", "read_index"]
 
 Row = tuple[str | int, ...]
@@ -58,7 +60,7 @@ def read_index(path: Path, width: int) -> dict[str, Row] | None:
         data = file.read(size)
     if zlib.crc32(data) != checksum:
         return None
-    names, *columns = (_unpacked(column) for column in json.loads(zlib.decompress(data)))
+    names, *columns = (_unpacked(column) for column in parse_json(zlib.decompress(data)))
     if names and len(columns) != width:
         return None
     return dict(zip(map(str, names), zip(*columns)))

@@ -7,7 +7,6 @@ nothing of features and scores.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dift_geo.errors import InputError, MissingFileError, NotAFolderError
+from dift_geo.jsonfiles import parse_json
 
 __all__ = ["KeypointPair", "KeypointPairs", "read_cub", "read_pf_willow", "read_spair"]
 
@@ -147,7 +147,7 @@ def read_spair(folder: str | Path) -> KeypointPairs:
 
 def _spair(file: Path) -> KeypointPair:
     try:
-        plain = json.loads(file.read_bytes())
+        plain = parse_json(file.read_bytes())
         category = str(plain["category"])
         below = PurePosixPath("JPEGImages", category)
         names = (str(below / plain["src_imname"]), str(below / plain["trg_imname"]))
