@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from dift_geo.detectors.colmap_database import connect, pair_id_of, sqlite_errors
-from dift_geo.errors import WriteError
+from dift_geo.errors import InputError, WriteError
 
 __all__ = ["copy_database", "forget_pairs", "one_transaction", "replace_pairs"]
 
@@ -24,7 +24,8 @@ GEOMETRIES = ("two_view_geometries", "inlier_matches")
 def one_transaction(path: str | Path) -> Iterator[sqlite3.Connection]:
     """An existing database to write to: what the `with` block does counts at its end, or nothing.
 
-    Raises StoreError while another program writes, WriteError where writing is not allowed.
+    Raises StoreError while another program writes, WriteError where writing is not allowed, and
+    InputError for a database that does something of its own when it is written.
     """
     path = Path(path)
     connect(path).close()  # it is one
@@ -32,11 +33,20 @@ def one_transaction(path: str | Path) -> Iterator[sqlite3.Connection]:
     with _write_errors(path), closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as sql:
         sql.execute("BEGIN IMMEDIATE")
         try:
+            _refuse_triggers(path, sql)
             yield sql
         except BaseException:
             sql.execute("ROLLBACK")
             raise
         sql.execute("COMMIT")
+
+
+def _refuse_triggers(path: Path, sql: sqlite3.Connection) -> None:
+    """COLMAP's databases have none; what one would do to rows, or how long, nobody can tell."""
+    for (name,) in sql.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+        raise InputError(
+            f"{path} has a trigger {name!r}, expected none; drop it or choose a new file"
+        )
 
 
 @contextmanager

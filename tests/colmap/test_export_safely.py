@@ -245,3 +245,19 @@ def test_a_linked_database_stays_linked_and_a_link_to_nothing_is_told(
     with pytest.raises(InputError, match=r"is a link to .*unmounted/x\.db, which is not there"):
         export_database(nothing, tmp_path / "photos", *stores)
     assert nothing.is_symlink()
+
+
+def test_triggers_are_not_set_off(database: Path, tmp_path: Path) -> None:
+    """This one would never end."""
+    store_features(tmp_path / "f.h5")
+    store_matches(tmp_path / "m.h5", PAIRS)
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
+    with closing(sqlite3.connect(database)) as sql, sql:
+        sql.execute(
+            f"CREATE TRIGGER mine BEFORE DELETE ON matches BEGIN "
+            f"DELETE FROM descriptors WHERE rows IN ({endless}); END"
+        )
+    before = beside(database)
+    with pytest.raises(InputError, match="has a trigger 'mine'"):
+        export(tmp_path, database, PAIRS)
+    assert beside(database) == before
