@@ -9,10 +9,11 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -146,14 +147,26 @@ def at_run_time(tree: ast.Module, *, functions: bool) -> Iterator[ast.AST]:
         waiting.extend(ast.iter_child_nodes(node))
 
 
-@pytest.fixture(params=SOURCES, ids=lambda source: source.name)
-def source(request):
-    return request.param
+def of_each_file(rule: Callable[[Any], None]) -> Callable[[], None]:
+    """A rule for files as one test: a test for each would take longer than what it looks at."""
+
+    def test() -> None:
+        broken = []
+        for source in SOURCES:
+            try:
+                rule(source)
+            except AssertionError as error:
+                broken.append(f"{source.name}: {error}")
+        assert not broken, "\n".join(broken)
+
+    test.__name__, test.__doc__ = rule.__name__, rule.__doc__
+    return test
 
 
 # ---- who may import whom ----
 
 
+@of_each_file
 def test_imports_go_down(source) -> None:
     here = place_of(source.name)
     if here == "__init__":  # holds the names and imports the rest when it is asked for
@@ -169,6 +182,7 @@ def test_imports_go_down(source) -> None:
         )
 
 
+@of_each_file
 def test_the_top_of_a_folder_is_needed_by_none_of_it(source) -> None:
     here = place_of(source.name)
     if here not in TOP or Path(source.name).name in ("__init__.py", "__main__.py"):
@@ -196,6 +210,7 @@ def test_no_file_needs_itself() -> None:
     assert not waiting, f"these files need each other: {sorted(waiting)}"
 
 
+@of_each_file
 def test_backends_know_nothing_of_the_package(source) -> None:
     if place_of(source.name) != "backends":
         return
@@ -205,6 +220,7 @@ def test_backends_know_nothing_of_the_package(source) -> None:
     assert not strangers
 
 
+@of_each_file
 def test_files_are_imported_and_not_the_faces_of_folders(source) -> None:
     if Path(source.name).name == "__init__.py" or source.folder == "v01/":
         return
@@ -237,6 +253,7 @@ def dotted(node: ast.AST) -> str:
     return ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
 
 
+@of_each_file
 def test_single_owners(source) -> None:
     used = set()
     for node in at_run_time(source.tree, functions=True):
@@ -252,6 +269,7 @@ def test_single_owners(source) -> None:
         assert thing not in used or home, f"{thing} belongs to {sorted(owners)}"
 
 
+@of_each_file
 def test_only_frames_moves_by_half_a_pixel(source) -> None:
     if source.name in HALVES:
         return
@@ -262,6 +280,7 @@ def test_only_frames_moves_by_half_a_pixel(source) -> None:
             assert not any(halves), f"{source.name}:{node.lineno} {ast.unparse(node)}"
 
 
+@of_each_file
 def test_nobody_probes_for_what_a_contract_should_say(source) -> None:
     for node in ast.walk(source.tree):
         if not isinstance(node, ast.Call) or dotted(node.func) not in ("getattr", "hasattr"):
@@ -271,6 +290,7 @@ def test_nobody_probes_for_what_a_contract_should_say(source) -> None:
         assert not literal or known, f"{source.name}:{node.lineno} {ast.unparse(node)}"
 
 
+@of_each_file
 def test_nobody_asks_an_object_by_its_name_what_it_is(source) -> None:
     for node in ast.walk(source.tree):
         asked: list[ast.expr] = []
@@ -287,6 +307,7 @@ def test_nobody_asks_an_object_by_its_name_what_it_is(source) -> None:
             assert not named or known, f"{source.name}:{node.lineno} {ast.unparse(node)}"
 
 
+@of_each_file
 def test_files_are_written_whole_or_not_at_all(source) -> None:
     """By `recipe.write_whole`, or by a store: a full disk or a kill leaves no half file."""
     if source.name in WRITERS or place_of(source.name) == "store":
@@ -305,6 +326,7 @@ def test_files_are_written_whole_or_not_at_all(source) -> None:
 # ---- what an import costs and means ----
 
 
+@of_each_file
 def test_heavy_imports_are_inside_functions(source) -> None:
     early = set()
     for node in at_run_time(source.tree, functions=False):
@@ -315,16 +337,19 @@ def test_heavy_imports_are_inside_functions(source) -> None:
     assert not early & late, f"{source.name} loads {sorted(early & late)} when imported"
 
 
+@of_each_file
 def test_importing_defines_names_and_nothing_else(source) -> None:
     for node in source.tree.body:
         acts = isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
         assert not acts, f"{source.name}:{node.lineno} runs a statement when imported"
 
 
+@of_each_file
 def test_every_module_says_what_it_is(source) -> None:
     assert ast.get_docstring(source.tree), f"{source.name} has no docstring"
 
 
+@of_each_file
 def test_every_module_declares_its_public_names(source) -> None:
     defines = (ast.FunctionDef, ast.ClassDef)
     if Path(source.name).name == "__init__.py":
@@ -345,6 +370,7 @@ def test_every_module_declares_its_public_names(source) -> None:
     assert public <= defined | imported, f"{source.name} declares {sorted(public - defined)}"
 
 
+@of_each_file
 def test_no_wild_imports_nor_bare_excepts(source) -> None:
     for node in ast.walk(source.tree):
         assert not (isinstance(node, ast.ImportFrom) and node.names[0].name == "*"), source.name
