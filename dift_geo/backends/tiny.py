@@ -209,7 +209,7 @@ def _schedule(folder: Path) -> Tensor:
 def _shares(schedule: Mapping[str, object]) -> Tensor:
     other = schedule.get("trained_betas") or schedule.get("rescale_betas_zero_snr")
     if schedule.get("beta_schedule") == "squaredcos_cap_v2" and not other:
-        return cosine_shares(int(str(schedule.get("num_train_timesteps", 1000))))
+        return cosine_shares(cast(int, schedule.get("num_train_timesteps", 1000)))
     from diffusers import DDPMScheduler
 
     return cast(Tensor, vars(DDPMScheduler(**schedule))["alphas_cumprod"])

@@ -209,7 +209,6 @@ def import_features(path: str | Path, ids: Mapping[str, int], features: FeatureS
 
     Raises InputError for keypoints outside of their image.
     """
-
     with opened(path) as database:
         for name, image_id in ids.items():
             camera = database.read_camera(database.read_image(image_id).camera_id)

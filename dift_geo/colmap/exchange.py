@@ -138,7 +138,6 @@ def export_database(
     Raises InputError when the keypoints of the database are not those of the features, or matches
     do not fit them; StoreError while another program writes the database. It is then as it was.
     """
-
     path = Path(path)
     with FeatureStore(features) as found, MatchStore(matches) as matched:
         if not path.exists():

@@ -156,7 +156,6 @@ def _cameras_alone(
 
 def _write_cameras(path: str | Path, model: pycolmap.Reconstruction) -> None:
     """Cameras and images of a model into a new database, under the same ids."""
-
     with opened(path) as database:
         for camera in model.cameras.values():
             database.write_camera(camera, use_camera_id=True)

@@ -5,7 +5,7 @@ Knows pycolmap; no stores, no networks, and nothing of which run to believe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -90,23 +90,28 @@ def write_models(folder: str | Path, models: Sequence[pycolmap.Reconstruction]) 
     Raises WriteError where a disk takes only a part: COLMAP does not look.
     """
     for index, model in enumerate(models):
+        least = _least_bytes(model)
         places = [Path(folder) / str(index)] + ([Path(folder)] if index == 0 else [])
         for place in places:
             place.mkdir(parents=True, exist_ok=True)
             model.write(str(place))
-            _check_written(place, model)
+            _check_written(place, least)
 
 
-def _check_written(place: Path, model: pycolmap.Reconstruction) -> None:
-    """By the lengths of the files: reading half a file, COLMAP would take all memory."""
+def _least_bytes(model: pycolmap.Reconstruction) -> dict[str, int]:
+    """What the files of a model have at least, by their names."""
     points2D = sum(image.num_points2D() for image in model.images.values())
-    least = {
+    return {
         "points3D.bin": 8 + 51 * model.num_points3D() + 8 * model.compute_num_observations(),
         "images.bin": 8 + 72 * len(model.images) + 24 * points2D,
         "cameras.bin": 8 + 24 * len(model.cameras),
         "frames.bin": 8,
         "rigs.bin": 8,
     }
+
+
+def _check_written(place: Path, least: Mapping[str, int]) -> None:
+    """By the lengths of the files: reading half a file, COLMAP would take all memory."""
     for name, size in least.items():
         if (place / name).stat().st_size < size:
             raise WriteError(
