@@ -69,11 +69,12 @@ def v_loss(
 @torch.no_grad()
 def validate(model: UNet2DModel, scheduler: DDPMScheduler, patches: np.ndarray) -> dict[str, float]:
     """Loss at fixed noise levels, on fixed patches and fixed noise."""
-    index = np.linspace(0, len(patches) - 1, 256).astype(int)
-    x0 = batch_of(patches, index, np.zeros(256, int))
+    count = min(256, len(patches))
+    index = np.linspace(0, len(patches) - 1, count).astype(int)
+    x0 = batch_of(patches, index, np.zeros(count, int))
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     losses = {
-        t: v_loss(model, scheduler, x0, torch.full((256,), t), noise).mean().item()
+        t: v_loss(model, scheduler, x0, torch.full((count,), t), noise).mean().item()
         for t in (20, 100, 250, 500, 800)
     }
     return {f"val@{t}": round(loss, 4) for t, loss in losses.items()}

@@ -7,8 +7,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -75,6 +77,12 @@ def textured(size_wh: tuple[int, int] = (320, 240), seed: int = 0) -> np.ndarray
 def texture() -> Callable[..., np.ndarray]:
     """The renderer above, as a fixture: `texture(size_wh, seed)`."""
     return textured
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite waits for another program for 0.1 seconds, not 5."""
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0.1))
 
 
 @pytest.fixture

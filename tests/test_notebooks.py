@@ -22,7 +22,7 @@ def kernel() -> Iterator[object]:
     environment = os.environ | {
         "PYTHONPATH": path,
         "MPLBACKEND": "agg",
-        "DIFT_GEO_KEYPOINTS": "60",
+        "DIFT_GEO_KEYPOINTS": "40",
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

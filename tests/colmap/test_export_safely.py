@@ -157,7 +157,9 @@ def test_an_older_database_stays_one(database: Path, tmp_path: Path) -> None:
         assert opened.read_two_view_geometry(1, 2).inlier_matches.shape == (20, 2)
 
 
-def test_one_that_another_program_writes_is_left(database: Path, tmp_path: Path, capsys) -> None:
+def test_one_that_another_program_writes_is_left(
+    database: Path, tmp_path: Path, capsys, impatient
+) -> None:
     store_features(tmp_path / "f.h5")
     store_matches(tmp_path / "m.h5", PAIRS)
     write_pairs(tmp_path / "pairs.txt", PAIRS)

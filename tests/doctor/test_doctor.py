@@ -192,7 +192,7 @@ def test_a_contradicting_database_is_named(out, change, message) -> None:
     assert message in broken(examine(out))["database.db"]
 
 
-def test_a_locked_database_is_told(out) -> None:
+def test_a_locked_database_is_told(out, impatient) -> None:
     with closing(sqlite3.connect(out / "database.db")) as database:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("BEGIN EXCLUSIVE")

@@ -19,7 +19,7 @@ from dift_geo.store.source import Source
 from dift_geo.types import Features, Keypoints, Matches
 
 NAMES = [f"{i % 7}/{i:04d}.jpg" for i in range(1000)]
-PAIRS = [*islice(combinations(NAMES, 2), 3000)]
+PAIRS = [*islice(combinations(NAMES, 2), 1000)]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ KINDS = [
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
 def test_damaged_files_are_right_or_one_line(tmp_path: Path) -> None:
-    words = ["--images", "23", "--others", "5", "--names", "1", "--seed", "1"]
+    words = ["--images", "12", "--others", "3", "--names", "1", "--seed", "1"]
     done = subprocess.run(
         [sys.executable, str(PROGRAM), *words, "--out", str(tmp_path / "out")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

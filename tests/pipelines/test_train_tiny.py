@@ -32,7 +32,7 @@ def data(pipeline_module):
 def work(data, texture, tmp_path):
     patches = data.cut_image(texture((400, 300)), np.random.default_rng(0), 60)
     np.save(tmp_path / "train.npy", patches)
-    np.save(tmp_path / "val.npy", patches[:40])
+    np.save(tmp_path / "val.npy", patches[:8])
     return tmp_path
 
 
@@ -92,9 +92,9 @@ def test_batch_is_what_the_backend_shows_the_network(program, tiny):
 
 
 def test_trains_resumes_and_exports(program, work, tmp_path, capsys):
-    run(program, work, 0.02)
+    run(program, work, 0.005)
     first = torch.load(work / "checkpoint.pt", weights_only=True)["state"]
-    run(program, work, 0.04)
+    run(program, work, first["seconds"] / 60 + 0.005)
     state = torch.load(work / "checkpoint.pt", weights_only=True)["state"]
     assert state["step"] > first["step"] > 0
     assert f"resumed at step {first['step']}" in capsys.readouterr().out
@@ -148,7 +148,7 @@ def test_an_exported_model_gets_projections_and_runs_by_its_folder(
     write_settings(model / "settings.json", {"oriented": own, "upright": upright})
     asked = []
     monkeypatch.setattr(
-        program, "load_detector", lambda word, **limits: asked.append(word) or Sift(60)
+        program, "load_detector", lambda word, **limits: asked.append(word) or Sift(40)
     )
     (tmp_path / "packages").mkdir()
     for index in range(3):

@@ -65,7 +65,7 @@ def holds_all(path: Path, images: int = 12) -> None:
 def test_any_size_at_which_files_stop_to_grow(tmp_path: Path, start: int) -> None:
     """HDF5 that meets a failing write, above all on closing, takes the process with it."""
     codes = set()
-    for limit in [*range(start, start + 2000, 97), *range(8 * start, 8 * start + 16000, 1111)]:
+    for limit in [*range(start, start + 2000, 193), *range(8 * start, 8 * start + 16000, 2221)]:
         path = tmp_path / str(limit) / "f.h5"
 
         def limited(limit: int = limit, path: Path = path) -> int:
@@ -100,7 +100,7 @@ def _mount(*words: object) -> int:
 @linux
 def test_a_disk_that_is_full(small_disk: Path) -> None:
     path = small_disk / "f.h5"
-    for size in range(20, 130, 6):  # kB
+    for size in range(20, 130, 11):  # kB
         assert _mount("-o", f"remount,size={size}k", small_disk) == 0
         assert in_fork(lambda: write_all(path)) in (FULL, DONE), f"{size} kB"
         with FeatureStore(path) as store:  # what is finished can be read all the time
