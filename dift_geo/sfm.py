@@ -25,7 +25,7 @@ from dift_geo.colmap.mapping import (
     write_models,
 )
 from dift_geo.colmap.opinions import ask_mapper
-from dift_geo.colmap.verification import Verification
+from dift_geo.colmap.verification import VERIFY_PX, Verification
 from dift_geo.colmap.workspace import Workspace
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import InputError, NoModelError
@@ -63,7 +63,7 @@ class SfmOptions:
     camera_model: str = option("SIMPLE_RADIAL", "a camera model of COLMAP", metavar="MODEL")
     mapper: MapperName = option("incremental", "COLMAP's mapper; global is GLOMAP")
     verify_px: float = option(
-        4.0, "how far a match may lie from the geometry of its pair", metavar="PX", above=0
+        VERIFY_PX, "how far a match may lie from the geometry of its pair", metavar="PX", above=0
     )
     min_inliers: int = option(15, "matches of a pair that have to agree", metavar="N", least=1)
     min_inlier_ratio: float = option(0.0, "share of them that has to", least=0, most=1)

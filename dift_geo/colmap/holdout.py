@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.colmap.opened import opened
+from dift_geo.colmap.pixels import scale_of
 from dift_geo.geometry.essential import sampson_error_px
 from dift_geo.geometry.pose import relative_pose
 from dift_geo.types import Pair
@@ -27,7 +28,7 @@ __all__ = ["HeldOut", "Witness", "hold_out", "sampson_px"]
 SHARE = 0.1
 # a pair keeps at least so many of its verified matches, COLMAP's least for a pair
 KEPT = 15
-WITHIN_PX = 2.0
+WITHIN_PX = 2.0  # of photos of up to 1600 pixels a side, and more in larger ones
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,16 @@ def hold_out(path: str | Path, *, share: float = SHARE, seed: int = 0) -> HeldOu
 def _model_errors_px(
     model: pycolmap.Reconstruction, images: Sequence[pycolmap.Image], xy0: NDArray, xy1: NDArray
 ) -> NDArray[np.float64]:
-    """Distances from the epipolar geometry of a model, in pixels of the coarser image: (M,)."""
+    """Distances from the epipolar geometry of a model, in pixels of the coarser image: (M,).
+
+    Of larger photos, in pixels of a copy of the size that limits are meant for.
+    """
     cameras = [model.cameras[image.camera_id] for image in images]
     poses = [np.asarray(image.cam_from_world().matrix()) for image in images]
     rays = [camera.cam_from_img(xy) for camera, xy in zip(cameras, (xy0, xy1))]
-    focal = min(camera.mean_focal_length() for camera in cameras)
+    focal = min(
+        camera.mean_focal_length() / scale_of(camera.width, camera.height) for camera in cameras
+    )
     return focal * sampson_px(rays[0], rays[1], relative_pose(*poses))
 
 

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.colmap.database import quiet
+from dift_geo.colmap.opened import opened
+from dift_geo.colmap.pixels import pixel_scale
 from dift_geo.detectors.colmap_database import read_database
 from dift_geo.errors import NoModelError, WriteError
 
@@ -36,7 +38,8 @@ __all__ = [
 
 MapperName = Literal["incremental", "global"]
 Options = TypeVar("Options")
-# observations beyond leave the model; COLMAP's own 4 lets in neighbours of the true keypoint
+# observations beyond leave the model; COLMAP's own 4 lets in neighbours of the true keypoint. Of
+# photos of up to 1600 pixels a side, and more in larger ones
 MAX_REPROJECTION_PX = 2.0
 # COLMAP's least number of inliers of a pair; poses that fewer points hold say nothing
 LEAST_POINTS = 15
@@ -127,16 +130,37 @@ def count_images(path: str | Path) -> int:
 
 
 def has_ordinary_pair(path: str | Path) -> bool:
-    """Whether any verified pair of a database shows depth.
+    """Whether any verified pair of a database, one of ours, shows depth.
 
-    Pairs of a plane, of a camera that only turned, and of a common watermark do not.
+    Pairs of a plane, of a camera that only turned, and of a common watermark do not. A plane is one
+    where a homography explains the inliers, too, within COLMAP's own 4 px: within less, the noise
+    of keypoints passes for depth.
     """
+    scale = pixel_scale(path)
+    with opened(path) as database:
+        pair_ids, found = database.read_two_view_geometries()
+        pairs = sorted(zip(pair_ids, found), key=lambda pair: -len(pair[1].inlier_matches))
+        return any(_shows_depth(database, *pair, scale) for pair in pairs)
+
+
+def _shows_depth(
+    database: pycolmap.Database, pair_id: int, found: pycolmap.TwoViewGeometry, scale: float
+) -> bool:
     import pycolmap
 
     kinds = pycolmap.TwoViewGeometryConfiguration
-    with read_database(path) as database:
-        found = database.configurations()
-    return not found.isdisjoint({kinds.CALIBRATED.value, kinds.UNCALIBRATED.value})
+    ordinary = (kinds.CALIBRATED, kinds.UNCALIBRATED)
+    if found.config not in [kind.value for kind in ordinary] or not len(found.inlier_matches):
+        return False
+    options = pycolmap.TwoViewGeometryOptions()
+    options.ransac.random_seed = 0
+    options.ransac.max_error *= scale
+    seen = []
+    for number in pycolmap.pair_id_to_image_pair(pair_id):
+        camera = database.read_camera(database.read_image(number).camera_id)
+        seen += [camera, np.asarray(database.read_keypoints(number))[:, :2].astype(np.float64)]
+    again = pycolmap.estimate_two_view_geometry(*seen, found.inlier_matches, options)
+    return again.config in [kind.value for kind in ordinary]
 
 
 @dataclass(frozen=True)
@@ -160,7 +184,7 @@ class Job:
         import pycolmap
 
         if mapper == "incremental":
-            options = incremental_options(seed, count, self.threads)
+            options = incremental_options(seed, count, self.threads, pixel_scale(self.database))
             return self._call(pycolmap.incremental_mapping, options)
         globally = pycolmap.GlobalPipelineOptions(random_seed=seed, min_model_size=2)
         globally.num_threads = self.threads
@@ -186,15 +210,18 @@ class Job:
 
 
 def incremental_options(
-    seed: int, image_count: int, threads: int
+    seed: int, image_count: int, threads: int, scale: float
 ) -> pycolmap.IncrementalPipelineOptions:
-    """What COLMAP's incremental mapper is told here, and nothing else differs from COLMAP."""
+    """What COLMAP's incremental mapper is told here, and nothing else differs from COLMAP.
+
+    scale: of limits in pixels.
+    """
     import pycolmap
 
     options = pycolmap.IncrementalPipelineOptions(random_seed=seed, num_threads=threads)
     options.ignore_watermarks = True
     options.extract_colors = False  # of runs that may not count
-    options.mapper.filter_max_reproj_error = MAX_REPROJECTION_PX
+    options.mapper.filter_max_reproj_error = MAX_REPROJECTION_PX * scale
     if image_count == 2:
         # two views do not determine the cameras: refined, they drift off and take the pose along
         options.ba_refine_focal_length = options.ba_refine_extra_params = False
@@ -208,7 +235,8 @@ def last_resort(job: Job, seed: int, image_count: int) -> list[pycolmap.Reconstr
     """
     import pycolmap
 
-    options = incremental_options(seed, image_count, job.threads)
+    scale = pixel_scale(job.database)
+    options = incremental_options(seed, image_count, job.threads, scale)
     options.min_model_size = 2
     options.triangulation.ignore_two_view_tracks = False
     options.mapper.init_min_tri_angle = 1.0

@@ -110,7 +110,7 @@ def ask_mapper(
     to `SEEDS` while the models hold fewer than half of the images. Where all that leaves nothing,
     it tries once more with what COLMAP leaves out by itself. Where no pair of photos shows depth,
     as of a wall or by a camera that only turned, it does not try that, and models count only if
-    they determine their cameras.
+    they determine their cameras and another run says the same.
 
     path: the database, with verified pairs; it does not change.
     folder: for copies of the database and what the mapper writes.
@@ -122,12 +122,17 @@ def ask_mapper(
     if mapper not in get_args(MapperName):
         raise InputError(f"mapper is {mapper!r}, expected one of {', '.join(get_args(MapperName))}")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    count, has_depth = count_images(path), has_ordinary_pair(path)
+    shown = Path(folder) / "shown.db"
 
-    def ask(number: int, *, resort: bool = False) -> Opinion:
-        shown = Path(folder) / "shown.db"
+    def show() -> None:
         shown.unlink(missing_ok=True)
         copy_database(path, shown)
+
+    show()
+    count, has_depth = count_images(shown), has_ordinary_pair(shown)
+
+    def ask(number: int, *, resort: bool = False) -> Opinion:
+        show()
         held = hold_out(shown, seed=number)
         job = Job(str(shown), str(folder), threads or -1)
         models = last_resort(job, number, count) if resort else job.run(mapper, number, count)
@@ -136,6 +141,8 @@ def ask_mapper(
         return Opinion(models, held, number)
 
     opinions = _until_agreed(ask, seed, count)
+    if not has_depth:
+        opinions = [one for one in opinions if _supporters(opinions, one)]
     if not opinions and mapper == "incremental" and has_depth:
         again = [ask(seed + k, resort=True) for k in range(RUNS)]
         opinions = [opinion for opinion in again if opinion.models]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dift_geo.colmap.cameras import read_cameras
 from dift_geo.colmap.mapping import cam_from_world
+from dift_geo.colmap.pixels import scale_of
 from dift_geo.colmap.posed import is_model
 from dift_geo.detectors.colmap_database import ColmapDatabase, read_database
 from dift_geo.errors import InputError
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AGREES_PX", "SeenModel", "SeenPair", "SeenPhoto", "read_poses", "read_seen"]
 
-AGREES_PX = 4.0  # from the epipolar line of a model's cameras: twice what the mapper lets in
+# from the epipolar line of a model's cameras: twice what the mapper lets in, and as that more in
+# photos of over 1600 pixels a side
+AGREES_PX = 4.0
 
 
 @dataclass(frozen=True)
@@ -234,5 +237,6 @@ def _agree(
     lines1, lines0 = rays[0] @ E.T, rays[1] @ E
     steep = np.sqrt((lines0[:, :2] ** 2).sum(1) + (lines1[:, :2] ** 2).sum(1))
     off = np.abs((rays[1] * lines1).sum(1)) / np.maximum(steep, 1e-12)
-    focal_px = np.mean([cameras[photo.name].mean_focal_length() for photo in photos])
+    lenses = [cameras[photo.name] for photo in photos]
+    focal_px = np.mean([c.mean_focal_length() / scale_of(c.width, c.height) for c in lenses])
     return np.asarray(off * focal_px <= AGREES_PX, np.bool_)  # NaN does not

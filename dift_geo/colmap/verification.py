@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dift_geo.colmap.opened import require_room
+from dift_geo.colmap.pixels import pixel_scale
 from dift_geo.colmap.quiet import quiet
 from dift_geo.colmap.transaction import (
     copy_database,
@@ -23,19 +24,23 @@ from dift_geo.types import Pair
 if TYPE_CHECKING:
     import pycolmap
 
-__all__ = ["Verification", "verify_database"]
+__all__ = ["VERIFY_PX", "Verification", "verify_database"]
+
+# COLMAP's own 4 px verify neighbours of the true keypoint: docs/results.md
+VERIFY_PX = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
     """What makes a pair a verified one.
 
-    max_error_px: inlier threshold of COLMAP's two-view estimation.
+    max_error_px: inlier threshold of COLMAP's two-view estimation, for photos of up to 1600 pixels
+        a side; for larger ones it grows with them (see `pixels`).
     min_inliers: matches of a pair that have to agree.
     min_inlier_ratio: the share of its matches that has to.
     """
 
-    max_error_px: float = 4.0
+    max_error_px: float = VERIFY_PX
     min_inliers: int = 15
     min_inlier_ratio: float = 0.0
 
@@ -63,7 +68,8 @@ def verify_database(
 
     path = Path(path)
     options = pycolmap.TwoViewGeometryOptions()
-    options.ransac.max_error, options.ransac.random_seed = asked.max_error_px, seed
+    options.ransac.max_error = asked.max_error_px * pixel_scale(path)
+    options.ransac.random_seed = seed
     options.min_num_inliers = asked.min_inliers
     options.min_inlier_ratio = asked.min_inlier_ratio
     numbered, others, is_fresh = _plan(path, pairs)

@@ -8,6 +8,7 @@ import pytest
 from posed_models import database_of
 from synthetic_sfm import make_scene
 
+from dift_geo.colmap.database import verify_database
 from dift_geo.colmap.mapping import cam_from_world, count_images, has_ordinary_pair, write_models
 
 
@@ -52,4 +53,24 @@ def test_pairs_without_depth_are_no_ordinary_ones(tmp_path, kind) -> None:
             geometry.config = pycolmap.TwoViewGeometryConfiguration.__members__[kind]
             pair = pycolmap.pair_id_to_image_pair(pair_id)
             database.update_two_view_geometry(*pair, geometry)
+    assert not has_ordinary_pair(path)
+
+
+def test_noise_of_keypoints_is_no_depth(tmp_path) -> None:
+    """Within a narrow limit COLMAP takes keypoints of a plane, off by a pixel, for a scene."""
+    scene = make_scene(tmp_path, views=2)
+    path = database_of(scene, tmp_path / "d.db")
+    random = np.random.default_rng(0)
+    first = random.uniform([60, 60], [580, 420], (150, 2))
+    second = first @ np.array([[0.98, 0.04], [-0.03, 1.02]]) + [12, 9]
+    with pycolmap.Database.open(str(path)) as database:
+        database.clear_keypoints()
+        for number, xy in ((1, first), (2, second)):
+            noisy = xy + random.normal(0, 1, xy.shape)
+            database.write_keypoints(number, noisy.astype(np.float32))
+        database.clear_two_view_geometries()
+    assert verify_database(path, scene.pairs)[0] > 60
+    with pycolmap.Database.open(str(path)) as database:
+        _, (found,) = database.read_two_view_geometries()
+    assert found.config == pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED.value
     assert not has_ordinary_pair(path)

@@ -11,7 +11,7 @@ import pytest
 from synthetic_sfm import make_scene
 
 from dift_geo.colmap.database import build_database, import_features, import_matches
-from dift_geo.colmap.verification import Verification, verify_database
+from dift_geo.colmap.verification import VERIFY_PX, Verification, verify_database
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 
@@ -51,7 +51,7 @@ def verify_by_names(path, pairs, folder):
     lines = [f"{a.replace(' ', '_')} {b.replace(' ', '_')}\n" for a, b in pairs]
     (folder / "pairs.txt").write_text("".join(lines))
     options = pycolmap.TwoViewGeometryOptions()
-    options.ransac.random_seed = 0
+    options.ransac.random_seed, options.ransac.max_error = 0, VERIFY_PX
     pycolmap.verify_matches(str(path), str(folder / "pairs.txt"), options)
 
 
