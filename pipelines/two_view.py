@@ -7,7 +7,7 @@ Scenes are folders with images/ and cameras_gt.txt, or any layout that `dift-geo
 poses` reads. Features and matches are made once for each descriptor and ratio and kept in
 OUT/cache; an estimator or a threshold more costs seconds. A setting is worth what it is on every
 scene: the table shows the mean over scenes, each counted once, the lowest scene, and every scene by
-itself.
+itself. `--colmap` adds COLMAP's own SIFT, matched as COLMAP has it.
 Writes OUT/two_view.json and OUT/two_view.md.
 """
 
@@ -15,18 +15,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import get_args
 
+import pycolmap
+
 from dift_geo.benchmark.loop import score_method, usable_items
-from dift_geo.benchmark.methods import Method
+from dift_geo.benchmark.methods import AnyMethod, Method, Prepared, StoredMethod
 from dift_geo.benchmark.results import versions
 from dift_geo.benchmark.run import open_task
+from dift_geo.benchmark.task import Photos
+from dift_geo.colmap.exchange import import_database
 from dift_geo.extractor import DESCRIPTORS, ExtractorOptions
 from dift_geo.geometry.essential import PoseEstimator
 from dift_geo.matching.options import MatchOptions
+from dift_geo.pairs.lists import write_pairs
 from dift_geo.recipe import write_json, write_whole
+from dift_geo.store.matches import MatchStore
+from dift_geo.types import Features, MatchSource, Pair
 
 COLUMNS = ("auc@1", "auc@5", "auc@10", "auc@20", "precision@3px", "purity@3px")
 COUNTS = ("matches", "inliers")
@@ -34,8 +42,39 @@ STEERED_BY = "auc@5"
 Numbers = dict[str, float]
 
 
-def settings(options: argparse.Namespace) -> Iterator[tuple[dict[str, object], dict[str, Numbers]]]:
-    """Every setting with its numbers by scene."""
+@dataclass(frozen=True)
+class Colmap:
+    """COLMAP's SIFT and its matcher, with every option as COLMAP has it."""
+
+    name: str = "COLMAP's SIFT"
+
+    def prepare(self, photos: Photos, cache: Path, device: str) -> Prepared[Features]:
+        """Extract at once, match when asked; both stay in `cache`."""
+        folder = cache / "colmap"
+        folder.mkdir(parents=True, exist_ok=True)
+        database, features = folder / "database.db", folder / "features.h5"
+        if not features.exists():
+            names = list(photos.names)
+            pycolmap.extract_features(str(database), str(photos.folder), image_names=names)
+            import_database(database, features)
+
+        def matched(pairs: Sequence[Pair]) -> MatchSource:
+            matches = folder / "matches.h5"
+            if not matches.exists():
+                write_pairs(folder / "pairs.txt", pairs)
+                listed = pycolmap.ImportedPairingOptions(match_list_path=str(folder / "pairs.txt"))
+                pycolmap.match_image_pairs(str(database), pairing_options=listed)
+                import_database(database, folder / "again.h5", matches)
+            return MatchStore(matches)
+
+        stored = StoredMethod(self.name, features, folder / "matches.h5")
+        return replace(stored.prepare(photos, cache, device), match=matched)
+
+
+def methods(options: argparse.Namespace) -> Iterator[tuple[float | None, AnyMethod[Features]]]:
+    """What is compared, each with its ratio."""
+    if options.colmap:
+        yield 0.8, Colmap()
     for descriptor, ratio in product(options.descriptors, options.ratios):
         extractor = ExtractorOptions(
             descriptor=descriptor,
@@ -45,7 +84,12 @@ def settings(options: argparse.Namespace) -> Iterator[tuple[dict[str, object], d
             size=options.size,
             device=options.device,
         )
-        method = Method(descriptor, extractor.build(), matching=MatchOptions(ratio=ratio))
+        yield ratio, Method(descriptor, extractor.build(), matching=MatchOptions(ratio=ratio))
+
+
+def settings(options: argparse.Namespace) -> Iterator[tuple[dict[str, object], dict[str, Numbers]]]:
+    """Every setting with its numbers by scene."""
+    for ratio, method in methods(options):
         prepared = None
         for estimator, limit in product(options.estimators, options.max_errors):
             task = open_task(
@@ -63,7 +107,7 @@ def settings(options: argparse.Namespace) -> Iterator[tuple[dict[str, object], d
             items, _ = usable_items(task, [prepared])
             table = score_method(task, items, prepared).table
             found = {scene: table.only([scene]).summary() for scene in table.groups}
-            setting = {"descriptor": descriptor, "ratio": ratio, "estimator": estimator}
+            setting = {"descriptor": method.name, "ratio": ratio, "estimator": estimator}
             yield {**setting, "max_error_px": limit}, found
 
 
@@ -111,8 +155,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("dataset", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--descriptors", nargs="+", choices=DESCRIPTORS, default=["rootsift"])
+    parser.add_argument("--descriptors", nargs="*", choices=DESCRIPTORS, default=["rootsift"])
     parser.add_argument("--ratios", nargs="+", type=ratio_of, default=[0.8], metavar="R|none")
+    parser.add_argument("--colmap", action="store_true", help="COLMAP's own SIFT and matches, too")
     estimators = get_args(PoseEstimator)
     parser.add_argument("--estimators", nargs="+", choices=estimators, default=["poselib"])
     parser.add_argument("--max-errors", nargs="+", type=float, default=[1.0], metavar="PX")

@@ -135,7 +135,7 @@ def test_the_same_seed_gives_the_same_model(tmp_path, mapper):
         store.merge()
     options = SfmOptions(camera_mode="single", mapper=mapper)
     models = set()
-    for run in range(4):
+    for run in range(3):
         out = tmp_path / str(run)
         arguments = scene.images, tmp_path / "f.h5", scene.matches, scene.pairs, out, options
         assert reconstruct_from_stores(*arguments).summary["registered"] == 8
@@ -409,11 +409,8 @@ def test_words_that_give_no_pair_are_told(tmp_path, picture):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("webp", "WEBP"),
         ("jpg", "WEBP"),
-        ("jpg", "GIF"),
         ("avif", "AVIF"),
-        ("png", "JPEG"),
         ("tif", "TIFF"),
     ],
 )
