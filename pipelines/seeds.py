@@ -22,6 +22,7 @@ import numpy as np
 import pycolmap
 
 from dift_geo.colmap.cameras import KnownCamera, read_cameras
+from dift_geo.colmap.filling import Stores
 from dift_geo.colmap.mapping import cam_from_world
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import NoModelError
@@ -39,51 +40,66 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("scene", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--bag", type=int, default=12, help="photos drawn of the scene")
-    parser.add_argument("--draw", type=int, default=0, help="seed of the draw")
+    add_stores(parser)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--detector", default="sift")
-    parser.add_argument("--descriptor")
-    parser.add_argument("--max-keypoints", type=int)
-    parser.add_argument("--ratio", type=float, default=RATIO_FOR_MODELS)
     parser.add_argument("--without-colmap", action="store_true", help="leave its own SIFT out")
     options = parser.parse_args(argv)
 
-    truth = read_cameras(options.scene / "cameras_gt.txt")
-    names = sorted(truth)
-    if options.bag < len(names):
-        names = sorted(random.Random(options.draw).sample(names, options.bag))
-    truth = {name: truth[name] for name in names}
+    truth = drawn(options.scene, options.bag, options.draw)
     found = {"ours": ours(options, truth)}
     if not options.without_colmap:
         found["COLMAP's SIFT"] = colmaps(options, truth)
     for what, values in found.items():
         print(f"{what}: lowest {min(values)}, median {np.median(values):.1f}, of {values}")
-    write_json(options.out / "seeds.json", {"photos": names, "auc@5": found})
+    write_json(options.out / "seeds.json", {"photos": [*truth], "auc@5": found})
 
 
-def ours(options: argparse.Namespace, truth: dict[str, KnownCamera]) -> list[float]:
-    """One area a seed, by the road of `reconstruct`."""
-    images, out = options.scene / "images", options.out
-    features, matches = out / "features.h5", out / "matches.h5"
+def add_stores(parser: argparse.ArgumentParser) -> None:
+    """What `drawn` and `stores_of` go by."""
+    parser.add_argument("scene", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--bag", type=int, default=12, help="photos drawn of the scene")
+    parser.add_argument("--draw", type=int, default=0, help="seed of the draw")
+    parser.add_argument("--detector", default="sift")
+    parser.add_argument("--descriptor")
+    parser.add_argument("--max-keypoints", type=int)
+    parser.add_argument("--ratio", type=float, default=RATIO_FOR_MODELS)
+
+
+def drawn(scene: Path, bag: int, seed: int) -> dict[str, KnownCamera]:
+    """Known cameras of some photos of a scene, by name."""
+    truth = read_cameras(scene / "cameras_gt.txt")
+    names = sorted(truth)
+    if bag < len(names):
+        names = sorted(random.Random(seed).sample(names, bag))
+    return {name: truth[name] for name in names}
+
+
+def stores_of(options: argparse.Namespace, truth: dict[str, KnownCamera]) -> Stores:
+    """Features and matches of every pair, made as `dift-geo reconstruct` does, once."""
+    out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
+    made = Stores(out / "features.h5", out / "matches.h5", list(combinations(sorted(truth), 2)))
     asked = ExtractorOptions.for_models(
         detector=options.detector,
         descriptor=options.descriptor,
         max_keypoints=options.max_keypoints,
     )
-    extract_images(images, sorted(truth), asked.build(), features)
-    pairs = list(combinations(sorted(truth), 2))
-    match_pairs(features, pairs, matches, MatchOptions(ratio=options.ratio))
+    extract_images(options.scene / "images", sorted(truth), asked.build(), made.features)
+    match_pairs(made.features, made.pairs, made.matches, MatchOptions(ratio=options.ratio))
+    return made
+
+
+def ours(options: argparse.Namespace, truth: dict[str, KnownCamera]) -> list[float]:
+    """One area a seed, by the road of `reconstruct`."""
+    made = stores_of(options, truth)
     values = []
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
             mapping = SfmOptions(seed=seed)
-            stores = images, features, matches, pairs, folder
+            paths = options.scene / "images", made.features, made.matches
             try:
-                poses = reconstruct_from_stores(*stores, mapping).cam_from_world
+                poses = reconstruct_from_stores(*paths, made.pairs, folder, mapping).cam_from_world
             except NoModelError:
                 poses = {}
         values.append(area(poses, truth))
