@@ -247,13 +247,20 @@ def stored_methods(out: str | Path) -> list[StoredMethod]:
         raise MissingFileError(
             f"no results.json in {out}; --cached needs the folder of a finished `dift-geo evaluate`"
         )
-    methods = read_json(path, "run the evaluation again")["recipe"]["methods"]
+    results = read_json(path, "run the evaluation again")
     found, gone = [], []
-    for name, recipe in methods.items():
-        files = [Path(file) for file in recipe.get("stores", ())]
-        gone += [str(file) for file in files if not file.is_file()]
-        if files:
-            found.append(StoredMethod(name, *files))
+    try:
+        for name, recipe in results["recipe"]["methods"].items():
+            files = [Path(file) for file in recipe.get("stores", ())]
+            gone += [str(file) for file in files if not file.is_file()]
+            if files:
+                features, matches = files
+                found.append(StoredMethod(name, features, matches))
+    except (LookupError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} does not say which stores its methods have, expected what `dift-geo evaluate` "
+            "writes; run the evaluation again"
+        ) from error
     if gone or not found:
         raise MissingFileError(
             f"the stores of {out} are not there: {', '.join(gone) or 'none was kept'}; "
