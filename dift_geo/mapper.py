@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from dift_geo.backends.config import Dense, DiftConfig, Noise
 from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision
 from dift_geo.backends.loader import load_backend
-from dift_geo.backends.tasks import Propagation, TaskName
+from dift_geo.backends.tasks import JOINTS, Propagation, TaskName
 from dift_geo.dift.featuremap import FeatureMap
 from dift_geo.dift.maps import feature_map, map_of_shown, side_by_side
 from dift_geo.errors import InputError
@@ -61,15 +62,27 @@ class Mapper:
         return FeatureMap(joined, maps[0].size_wh)
 
     def frame(self, shown: NDArray[np.uint8], name: str) -> torch.Tensor:
-        """(C, h, w) float32: features of (H, W, 3) uint8 RGB that has the size the models take."""
-        pixels = torch.from_numpy(np.ascontiguousarray(shown)).permute(2, 0, 1)[None].float() / 255
-        return side_by_side(
-            [map_of_shown(backend, config, pixels, name) for backend, config in self.parts]
-        )
+        """(C, h, w) float32: features of (H, W, 3) uint8 RGB, on the CPU.
+
+        A model that does not take sides of that length sees the next smaller ones that it takes.
+        """
+        maps = []
+        for backend, config in self.parts:
+            multiple = backend.propagation().side_multiple
+            w, h = (side // multiple * multiple for side in shown.shape[1::-1])
+            fitting = shown if shown.shape[:2] == (h, w) else cv2.resize(shown, (w, h))
+            pixels = torch.from_numpy(np.ascontiguousarray(fitting)).permute(2, 0, 1)[None]
+            maps.append(map_of_shown(backend, config, pixels.float() / 255, name).float().cpu())
+        return side_by_side(maps)
 
     def propagation(self) -> Propagation:
         """How labels are carried by these maps: as suits the first model."""
         return self.parts[0][0].propagation() if self.parts else Propagation()
+
+    def of_joints(self) -> Propagation:
+        """How joints are carried: as published, on a square that the first model takes."""
+        multiple = self.propagation().side_multiple
+        return replace(JOINTS, short_side=JOINTS.short_side // multiple * multiple)
 
     def recipe(self) -> dict[str, object]:
         """What determines the maps, but for images and prompts."""

@@ -50,7 +50,7 @@ ORDER = (
     ("detectors", "pairs"),
     ("dift", "colmap"),
     ("extractor", "mapper", "testing"),
-    ("engine", "pair", "report", "hloc_plugin", "video"),
+    ("engine", "pair", "edit", "report", "hloc_plugin", "video"),
     ("sfm", "benchmark", "doctor", "explore"),
     ("cli",),
     ("v01",),  # import paths of 0.1

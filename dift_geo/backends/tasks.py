@@ -6,6 +6,7 @@ release with the flags of its README. Knows no model and cannot act.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,9 +15,10 @@ from typing import Literal
 from dift_geo.backends.config import Dense, DiftConfig, Noise
 from dift_geo.errors import InputError
 
-__all__ = ["PUBLISHED", "Propagation", "TaskName", "published_for"]
+__all__ = ["JOINTS", "PUBLISHED", "Propagation", "Rule", "TaskName", "published_for"]
 
 TaskName = Literal["semantic", "video"]
+Rule = Literal["dino", "walk"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,9 @@ class Propagation:
     radius: cells up to so many rows and columns away count; 0 counts all.
     short_side: pixels of the frame's short side as the model sees it.
     multiple: of which the long side is the largest one that fits.
+    rule: whose program decides what `radius` and `top_k` mean, see `matching/propagate.py`: `dino`
+        is DINO's and DIFT's for masks; `walk` is videowalk's for joints, where the frames before
+        the first one count as copies of it.
     """
 
     temperature: float = 0.1
@@ -37,6 +42,7 @@ class Propagation:
     radius: int = 12
     short_side: int = 480
     multiple: int = 32
+    rule: Rule = "dino"
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -46,6 +52,15 @@ class Propagation:
         for (name, low), value in zip(least.items(), own):
             if value < low:
                 raise InputError(f"{name} is {value}, expected at least {low}")
+
+    @property
+    def side_multiple(self) -> int:
+        """Of which both sides of what the model sees are multiples."""
+        return math.gcd(self.short_side, self.multiple)
+
+
+# joints of JHMDB: the flags with which DIFT's author ran videowalk's code (its issue 45)
+JOINTS = Propagation(temperature=0.05, top_k=10, frames=7, radius=5, short_side=320, rule="walk")
 
 
 def _square(side: int) -> Dense:

@@ -13,6 +13,8 @@ from dift_geo.benchmark.homography.data import Benchmark, read_benchmark
 from dift_geo.benchmark.homography.protocols import PROTOCOLS as HOMOGRAPHIES
 from dift_geo.benchmark.homography.protocols import Protocol, protocol_named
 from dift_geo.benchmark.homography.task import Homographies
+from dift_geo.benchmark.joints.data import read_jhmdb
+from dift_geo.benchmark.joints.task import VideoJoints
 from dift_geo.benchmark.loop import evaluate_task
 from dift_geo.benchmark.methods import AnyMethod
 from dift_geo.benchmark.relative_pose.data import Choice
@@ -38,18 +40,21 @@ from dift_geo.matching.transfer import SoftArgmax
 from dift_geo.types import Features
 
 __all__ = [
+    "JOINTS",
     "MAPPED",
     "PROTOCOLS",
     "VIDEO",
     "default_keypoints",
     "evaluate",
+    "open_joints",
     "open_keypoints",
     "open_task",
     "open_video",
 ]
 
 VIDEO = "davis2017"
-MAPPED = (*KEYPOINTS, VIDEO)  # names of those that compare maps of whole images
+JOINTS = "jhmdb"
+MAPPED = (*KEYPOINTS, VIDEO, JOINTS)  # names of those that compare maps of whole images
 PROTOCOLS = (*HOMOGRAPHIES, *POSES, *MAPPED)  # names of all
 READERS: Mapping[str, Callable[[str | Path], KeypointPairs]] = {
     "pf-willow": read_pf_willow,
@@ -142,6 +147,17 @@ def open_video(
     seed: of the resampling.
     """
     return VideoObjects(read_davis(folder, sequences), seed)
+
+
+def open_joints(
+    folder: str | Path, *, clips: Sequence[str] | None = None, seed: int = 0
+) -> VideoJoints:
+    """Joints of the people in the clips of a folder in JHMDB's layout.
+
+    clips: names or patterns of those to take; None takes all of its list.
+    seed: of the resampling.
+    """
+    return VideoJoints(read_jhmdb(folder, clips), seed)
 
 
 def default_keypoints(protocol: str) -> int:

@@ -70,7 +70,7 @@ def add_evaluate(commands: Commands) -> None:
         metavar="NAME",
         help="whose definitions: dift, gluefactory, loftr or mma of homographies; megadepth1500, "
         "scannet1500, imc or poses of relative poses; pf-willow, spair71k or cub of keypoints of "
-        "objects; davis2017 of objects in videos",
+        "objects; davis2017 of objects and jhmdb of joints in videos",
     )
     add_extractor_flags(parser, size=None, max_keypoints=None)
     add_match_flags(parser)

@@ -89,7 +89,7 @@ def open_mapped(
     predictions: Sequence[str],
 ) -> Opened[Any, Any]:
     """The task of a protocol and its rows. flags: those of extractors and of matching."""
-    from dift_geo.benchmark.run import VIDEO, open_keypoints
+    from dift_geo.benchmark.run import JOINTS, VIDEO, open_keypoints
     from dift_geo.benchmark.semantic.methods import MapMethod
     from dift_geo.matching.transfer import SoftArgmax
 
@@ -97,6 +97,9 @@ def open_mapped(
         _refuse(protocol, threshold_of=threshold_of, soft_argmax=soft_argmax)
         return _open_video(dataset, protocol, flags, sequences, method, predictions)
     _refuse(protocol, predictions=predictions)
+    if protocol == JOINTS:
+        _refuse(protocol, threshold_of=threshold_of, soft_argmax=soft_argmax)
+        return _open_joints(dataset, protocol, flags, sequences, method)
     usual = _take_map_options(protocol, flags)
     soft = SoftArgmax() if soft_argmax else None
     task = open_keypoints(
@@ -125,6 +128,23 @@ def _open_video(
     tracked = [TrackedMasks(name, own.build("video"), task.data) for name, own in rows]
     given = [PredictedMasks(name, Path(folder)) for name, folder in named(predictions).items()]
     return Opened(task, [*tracked, *given], usual.device)
+
+
+def _open_joints(
+    dataset: Path,
+    protocol: str,
+    flags: Flags,
+    clips: Sequence[str] | None,
+    method: Sequence[str],
+) -> Opened[Any, Any]:
+    from dift_geo.benchmark.joints.methods import CarriedJoints
+    from dift_geo.benchmark.run import open_joints
+
+    usual = _take_map_options(protocol, flags)
+    task = open_joints(dataset, clips=clips, seed=usual.seed)
+    rows = _rows(method, usual)
+    methods = [CarriedJoints(name, own.build("video"), task.data) for name, own in rows]
+    return Opened(task, methods, usual.device)
 
 
 def _rows(method: Sequence[str], usual: MapOptions) -> list[tuple[str, MapOptions]]:

@@ -5,6 +5,7 @@ and the last few. Knows neither files nor scores.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -13,10 +14,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dift_geo.backends.tasks import Propagation
-from dift_geo.matching.propagate import as_context, propagate
+from dift_geo.backends.tasks import Propagation, Rule
+from dift_geo.matching.propagate import DINO, WALK, Neighbours, as_context, propagate
 
 __all__ = ["Tracker", "mask_of", "one_hot", "shown", "shown_size"]
+
+NEIGHBOURS: Mapping[Rule, Neighbours] = {"dino": DINO, "walk": WALK}
 
 
 class Tracker:
@@ -30,7 +33,10 @@ class Tracker:
     def __init__(self, first: Tensor, labels: Tensor, settings: Propagation) -> None:
         self.settings = settings
         self._first = (as_context(first), labels)
-        self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=settings.frames)
+        copies = settings.frames if settings.rule == "walk" else 0
+        self._last: deque[tuple[Tensor, Tensor]] = deque(
+            [self._first] * copies, maxlen=settings.frames
+        )
 
     def step(self, values: Tensor) -> Tensor:
         """(K, h, w) labels of the next frame, whose features are (C, h, w)."""
@@ -43,6 +49,7 @@ class Tracker:
             temperature=self.settings.temperature,
             top_k=self.settings.top_k,
             radius=self.settings.radius,
+            neighbours=NEIGHBOURS[self.settings.rule],
         )
         self._last.append((target, found))
         return found

@@ -7,6 +7,7 @@ import json
 import cv2
 import numpy as np
 from conftest import textured
+from PIL import Image
 
 from dift_geo.images import read_image, write_image
 from dift_geo.video.masks import read_mask, write_mask
@@ -30,6 +31,43 @@ def test_points_of_a_shifted_picture(tmp_path, command):
         assert says in done.err
     done = command(*words, "--points", "3,3", "--backend", "still")
     assert "looks at nothing" in done.err
+
+
+def test_an_edit_of_a_shifted_picture(tmp_path, command):
+    picture = textured((200, 160), 3)
+    a, b, edit = (tmp_path / f"{name}.png" for name in ("a", "b", "edit"))
+    write_image(a, picture[:128, :160])
+    write_image(b, picture[32:, 32:192])
+    drawn = np.zeros((128, 160, 4), np.uint8)
+    drawn[60:100, 70:130] = (255, 0, 0, 255)
+    Image.fromarray(drawn).save(edit)
+    words = ["transfer", a, b, "--side", "160", "--out", tmp_path / "ab"]
+    done = command(*words, "--edit", edit)
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "ab" / "transfer.json").read_text())
+    assert record["pixels"] == 1000
+    carried = read_image(tmp_path / "ab" / "edited1.png")
+    red = (carried == (255, 0, 0)).all(2)
+    moved = np.zeros((128, 160), bool)
+    moved[28:68, 38:98] = True
+    assert (red & moved).sum() > 0.8 * (red | moved).sum()
+    # the photo after the edit says the same as the edit alone
+    write_image(edit, read_image(tmp_path / "ab" / "edited0.png"))
+    assert command(*words, "--edit", edit).code == 0
+    again = json.loads((tmp_path / "ab" / "transfer.json").read_text())
+    assert again["H_1_from_0"] == record["H_1_from_0"]
+    for flags, says in (
+        ([], "one of --points and --edit is needed"),
+        (["--edit", edit, "--points", "3,3"], "and not both"),
+        (["--edit", edit, "--soft-argmax"], "carried by whole pixels"),
+        (["--edit", tmp_path / "none.png"], "no edit at"),
+        (["--edit", a], "the edit draws nothing"),
+    ):
+        done = command(*words, *flags)
+        assert done.code == 1
+        assert says in done.err
+    write_image(edit, picture[:100, :160])
+    assert "the edit is 160 x 100, expected 160 x 128" in command(*words, "--edit", edit).err
 
 
 def test_a_mask_through_a_video(tmp_path, command):

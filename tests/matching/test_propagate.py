@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from dift_geo.errors import InputError
-from dift_geo.matching.propagate import as_context, propagate
+from dift_geo.matching.propagate import WALK, as_context, propagate
 
 
 def released(target, contexts, labels, temperature, top_k, radius):
@@ -29,6 +29,23 @@ def released(target, contexts, labels, temperature, top_k, radius):
     return (segs @ aff).reshape(-1, h, w)
 
 
+def walked(target, contexts, labels, temperature, top_k, radius):
+    """As videowalk's test.py: the first frame is seen whole, the others by a disk, the best alone
+    count.
+    """
+    c, h, w = target.shape
+    tar = F.normalize(target.reshape(c, -1), dim=0)
+    y, x = torch.arange(h * w) // w, torch.arange(h * w) % w
+    away = ((y[:, None] - y) ** 2 + (x[:, None] - x) ** 2).float().sqrt()
+    parts = []
+    for number, each in enumerate(contexts):
+        cosines = F.normalize(each.reshape(c, -1), dim=0).T @ tar  # (context, target)
+        parts.append(cosines if number == 0 else cosines.masked_fill(away >= radius, -1e10))
+    weights, ids = (torch.cat(parts) / temperature).topk(top_k, dim=0)
+    flat = torch.cat([each.flatten(1) for each in labels], 1)
+    return (flat[:, ids] * weights.softmax(0)[None]).sum(1).reshape(-1, h, w)
+
+
 def made(h, w, count, seed=0):
     generator = torch.Generator().manual_seed(seed)
     maps = [torch.randn((6, h, w), generator=generator) for _ in range(count + 1)]
@@ -45,6 +62,17 @@ def test_equals_the_released_script(h, w, count, top_k, radius):
     settings = {"temperature": 0.2, "top_k": top_k, "radius": radius}
     found = propagate(as_context(target), [*map(as_context, contexts)], labels, **settings)
     assert torch.allclose(found, released(target, contexts, labels, **settings), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("h", "w", "count", "radius"), [(20, 35, 3, 5), (9, 7, 1, 3), (9, 7, 4, 1)]
+)
+def test_equals_the_program_for_joints(h, w, count, radius):
+    target, contexts, labels = made(h, w, count)
+    settings = {"temperature": 0.05, "top_k": 10, "radius": radius}
+    maps = [*map(as_context, contexts)]
+    found = propagate(as_context(target), maps, labels, **settings, neighbours=WALK)
+    assert torch.allclose(found, walked(target, contexts, labels, **settings), atol=1e-5)
 
 
 def test_cells_as_similar_as_the_last_one_count_too():
