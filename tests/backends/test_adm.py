@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_models import draw
+from small_backbones import ADM as SMALL
+from small_backbones import adm_checkpoint, adm_state
 
 from dift_geo.backends.adm import CHECKPOINT, Adm, diffusers_config, to_diffusers
 from dift_geo.backends.config import DiftConfig, Oriented
@@ -20,22 +21,11 @@ from dift_geo.dift.noise import diffusion_features
 from dift_geo.errors import InputError
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
-SMALL = json.loads((FIXTURES / "adm_small.json").read_text())
-
-
-def small_state() -> dict[str, torch.Tensor]:
-    random = np.random.default_rng(SMALL["seed"])
-    return {
-        key: torch.from_numpy(draw(random, key, tuple(SMALL["shapes"][key])))
-        for key in sorted(SMALL["shapes"])
-    }
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("adm") / "small.pt"
-    torch.save(small_state(), file)
-    return file
+    return adm_checkpoint(tmp_path_factory.mktemp("adm") / "small.pt")
 
 
 @pytest.fixture(autouse=True)
@@ -177,7 +167,7 @@ def test_found_by_name_file_and_folder(checkpoint: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_damage_is_told_in_one_line(checkpoint: Path, tmp_path: Path, what: str, text: str) -> None:
-    file, state = tmp_path / "model.pt", small_state()
+    file, state = tmp_path / "model.pt", adm_state()
     match what:
         case "other model":
             state = {"conv.weight": torch.zeros(1)}

@@ -7,43 +7,20 @@ import shutil
 
 import pytest
 import torch
-from small_models import fill
+from small_backbones import vit_folders
 
 from dift_geo.backends.loader import load_backend
 from dift_geo.backends.vit import KINDS
 from dift_geo.errors import InputError, MissingFileError
 from dift_geo.extractor import build_extractor
 
-SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
 PATCH = {"dino": 8, "dinov2": 14, "registers": 14, "dinov3": 16, "clip": 14}
 BESIDE = {"dino": 1, "dinov2": 1, "registers": 5, "dinov3": 5, "clip": 1}  # tokens of no place
 
 
-def models():
-    import transformers
-
-    own = {**SIZES, "intermediate_size": 64, "image_size": 56, "patch_size": 14}
-    return {
-        "dino": transformers.ViTModel(
-            transformers.ViTConfig(**{**own, "patch_size": 8}), add_pooling_layer=False
-        ),
-        "dinov2": transformers.Dinov2Model(transformers.Dinov2Config(**own)),
-        "registers": transformers.Dinov2WithRegistersModel(
-            transformers.Dinov2WithRegistersConfig(**own, num_register_tokens=4)
-        ),
-        "dinov3": transformers.DINOv3ViTModel(
-            transformers.DINOv3ViTConfig(**{**own, "patch_size": 16}, num_register_tokens=4)
-        ),
-        "clip": transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**own)),
-    }
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("vit")
-    for number, (name, model) in enumerate(models().items()):
-        fill(model, number).save_pretrained(root / name)
-    return root
+    return vit_folders(tmp_path_factory.mktemp("vit"))
 
 
 def word(name, folders, suffix=""):
