@@ -5,8 +5,9 @@ masks that both write, how long they take and how much memory.
     python pipelines/bench/released_davis.py dift/ --short-side 480 --channels 640 --frames 7
 
 The released script's loop runs unchanged, on the CPU: its network is replaced by one that hands out
-the made features. Its table of neighbours, which it makes once for a video, is timed apart. With
-`--side ours` alone nothing of the released script runs, so that more frames fit the memory.
+the made features. Its table of neighbours, which it makes once for a video, is timed apart. Nothing
+of it runs with `--side ours`, nor with `--side step`, which is our last step alone: a frame with
+`--frames` frames and the first one to look at, as far into a video as the memory goes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -33,9 +34,10 @@ from numpy.typing import NDArray
 from dift_geo.backends.tasks import Propagation
 from dift_geo.images import write_image
 from dift_geo.mapper import Mapper
+from dift_geo.matching.propagate import as_context, propagate
 from dift_geo.video.carry import carried_masks
 from dift_geo.video.masks import COLOURS, read_mask, write_mask
-from dift_geo.video.track import shown_size
+from dift_geo.video.track import one_hot, shown_size
 
 CELL = 8  # pixels, of Stable Diffusion's block 2 and ADM's block 7
 
@@ -170,8 +172,23 @@ def ours(folder: Path, made: Made, maps: list[torch.Tensor]) -> float:
     return 0.0
 
 
+def last_step(made: Made) -> None:
+    """Labels of one frame of ours, with all the frames that it may look at."""
+    maps = [as_context(values) for values in replace(made, images=made.frames + 2).features()]
+    labels = [one_hot(made.mask(), (maps[0].shape[0], maps[0].shape[1]))] * (made.frames + 1)
+    own = made.settings
+    settings = {"temperature": own.temperature, "top_k": own.top_k, "radius": own.radius}
+    propagate(maps[0], maps[1:], labels, **settings)
+
+
 def one_side(side: str, repo: Path, made: Made, folder: Path) -> dict[str, float]:
     """Run one side here; seconds of its processor and the largest memory of the process."""
+    if side == "step":
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+        last_step(made)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found = {"seconds": time.process_time() - start, "table_seconds": 0.0}
+        return {**found, "peak_mib": peak / 1024, "base_mib": before / 1024}
     made.write(folder)
     (folder / "masks" / "made").mkdir(parents=True)
     maps = list(made.features())
@@ -194,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("repo", type=Path, help="a clone of github.com/Tsingularity/dift")
     for name, default in vars(Made()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
-    parser.add_argument("--side", choices=["released", "ours"], help="run this one alone")
+    parser.add_argument("--side", choices=["released", "ours", "step"], help="alone")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     flags = vars(parser.parse_args(argv))
     repo, side, folder = flags.pop("repo"), flags.pop("side"), flags.pop("folder")

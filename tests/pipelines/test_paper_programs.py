@@ -71,6 +71,8 @@ def test_our_side_of_the_comparison_for_videos(pipeline_module, tmp_path, capsys
     assert program.main(["no-clone", "--side=ours", *words]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["seconds"] > 0
+    assert program.main(["no-clone", "--side=step", "--frames=2"]) == 0
+    assert json.loads(capsys.readouterr().out)["peak_mib"] > 0
     masks = [read_mask(file) for file in sorted((tmp_path / "masks" / "made").glob("*.png"))]
     assert len(masks) == 3
     # the scene moves to the left by a cell of eight pixels a frame
