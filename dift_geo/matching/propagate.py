@@ -3,7 +3,8 @@ released script does, which has it from DINO's, or as videowalk does.
 
 Each cell of the next frame takes the mean of the labels of its most similar cells among all frames
 looked at, none of them farther away than a few cells. The released scripts hold the similarities of
-all cells to all cells; here the frame is cut into tiles, and a tile sees the windows around it.
+all cells to all cells; here the frame is cut into tiles, and a tile sees the windows around it; a
+column of tiles is worked out at a time.
 Knows tensors, and neither models nor files.
 """
 
@@ -76,25 +77,45 @@ def propagate(
             "and labels for every map looked at"
         )
     h, w, _ = target.shape
-    reach = radius or max(h, w)
     wholes = 1 if neighbours.first_whole else 0
-    whole = [each.flatten(0, 1) for each in contexts[:wholes]]
     result = torch.empty_like(labels[0])
     for left in range(0, w, TILE):
-        columns, beside = _span(left, w, reach)
-        # contiguous, so that the rows around a tile are, too
-        strips = [each[:, beside].contiguous() for each in contexts[wholes:]]
-        for top in range(0, h, TILE):
-            rows, around = _span(top, h, reach)
-            near = _near((rows, columns), (around, beside), radius, neighbours.round)
-            cells = target[rows, columns]
-            seen = [each[around].flatten(0, 1) for each in strips]
-            cosines = _cosines(cells.flatten(0, 1), whole, seen, near)
+        tiles = [_tile(top, left, (h, w), radius, neighbours.round) for top in range(0, h, TILE)]
+        for tile, cosines in zip(tiles, _cosines(target, contexts, wholes, tiles)):
             marks = [each.flatten(1) for each in labels[:wholes]]
-            marks += [each[:, around, beside].flatten(1) for each in labels[wholes:]]
+            marks += [each[:, tile.around, tile.beside].flatten(1) for each in labels[wholes:]]
             mean = _weighted(cosines, torch.cat(marks, 1), temperature, top_k, neighbours.ties)
-            result[:, rows, columns] = mean.reshape(-1, *cells.shape[:2])
+            own = result[:, tile.rows, tile.columns]
+            own.copy_(mean.reshape(own.shape))
     return result
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Cells of a frame and those that they see of the others.
+
+    rows, columns: its own.
+    around, beside: rows and columns seen.
+    far: (cells of the tile, cells seen), whether one is out of reach of the other; None where none
+        is.
+    """
+
+    rows: slice
+    columns: slice
+    around: slice
+    beside: slice
+    far: Tensor | None
+
+
+def _tile(top: int, left: int, size: tuple[int, int], radius: int, as_disk: bool) -> _Tile:
+    (rows, around), (columns, beside) = (
+        _span(first, length, radius or length) for first, length in zip((top, left), size)
+    )
+    if not radius:
+        return _Tile(rows, columns, around, beside, None)
+    y, x = _apart(rows, around)[:, None, :, None], _apart(columns, beside)[None, :, None, :]
+    far = y**2 + x**2 >= radius**2 if as_disk else (y > radius) | (x > radius)
+    return _Tile(rows, columns, around, beside, far.flatten(2).flatten(0, 1))
 
 
 def _span(first: int, length: int, reach: int) -> tuple[slice, slice]:
@@ -103,37 +124,41 @@ def _span(first: int, length: int, reach: int) -> tuple[slice, slice]:
     return slice(first, last), slice(max(0, first - reach), min(length, last + reach))
 
 
-def _near(
-    own: tuple[slice, slice], seen: tuple[slice, slice], radius: int, as_disk: bool
-) -> Tensor | None:
-    """(cells of the tile, cells seen): whether one is within reach of the other; None where all
-    are.
-    """
-    if not radius:
-        return None
-
-    def along(here: slice, there: slice) -> Tensor:
-        a, b = torch.arange(here.start, here.stop), torch.arange(there.start, there.stop)
-        return (a[:, None] - b[None]).abs()
-
-    y, x = along(own[0], seen[0])[:, None, :, None], along(own[1], seen[1])[None, :, None, :]
-    both = y**2 + x**2 < radius**2 if as_disk else (y <= radius) & (x <= radius)
-    return both.flatten(2).flatten(0, 1)
+def _apart(own: slice, seen: slice) -> Tensor:
+    here, there = torch.arange(own.start, own.stop), torch.arange(seen.start, seen.stop)
+    return (here[:, None] - there[None]).abs()
 
 
 def _cosines(
-    cells: Tensor, whole: Sequence[Tensor], seen: Sequence[Tensor], near: Tensor | None
-) -> Tensor:
-    """(cells, all cells of whole frames and of windows); minus infinity out of reach."""
-    ends = [0]
-    for each in (*whole, *seen):
-        ends.append(ends[-1] + len(each))
-    found = cells.new_empty((len(cells), ends[-1]))
-    far = None if near is None else ~near.to(cells.device)
-    for number, (each, start, end) in enumerate(zip((*whole, *seen), ends, ends[1:])):
-        torch.matmul(cells, each.T, out=found[:, start:end])
-        if far is not None and number >= len(whole):
-            found[:, start:end].masked_fill_(far, -torch.inf)
+    target: Tensor, contexts: Sequence[Tensor], wholes: int, tiles: Sequence[_Tile]
+) -> list[Tensor]:
+    """(cells, all cells seen) of each tile of a column, minus infinity out of reach.
+
+    wholes: how many of the contexts are seen whole, the first ones.
+    """
+    own = [target[tile.rows, tile.columns].flatten(0, 1) for tile in tiles]
+    everywhere = target.shape[0] * target.shape[1]
+    windows = [
+        (tile.around.stop - tile.around.start) * (tile.beside.stop - tile.beside.start)
+        for tile in tiles
+    ]
+    found = [
+        cells.new_empty((len(cells), wholes * everywhere + (len(contexts) - wholes) * window))
+        for cells, window in zip(own, windows)
+    ]
+    for number, context in enumerate(contexts[:wholes]):
+        start = number * everywhere
+        for cells, out in zip(own, found):
+            torch.matmul(cells, context.flatten(0, 1).T, out=out[:, start : start + everywhere])
+    for number, context in enumerate(contexts[wholes:]):
+        # contiguous, so that the rows around a tile are, too
+        strip = context[:, tiles[0].beside].contiguous()
+        for tile, cells, window, out in zip(tiles, own, windows, found):
+            start = wholes * everywhere + number * window
+            part = out[:, start : start + window]
+            torch.matmul(cells, strip[tile.around].flatten(0, 1).T, out=part)
+            if tile.far is not None:
+                part.masked_fill_(tile.far.to(part.device), -torch.inf)
     return found
 
 
