@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from dift_geo.mapper import MapOptions, Mapper
 from dift_geo.store.features import FeatureStore
 from dift_geo.video.masks import read_mask, write_mask
 
+loaded = cache(load_backend)  # reading a folder takes longer than what is asked of its model
 KINDS = ("sd", "adm", "dino", "dinov2", "clip")
 BOTH = "sd+dino"
 SIDES = dict.fromkeys((*KINDS, BOTH), 64) | {"dinov2": 56, "clip": 56}  # patches of 14 pixels
@@ -34,7 +36,12 @@ def words(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr("dift_geo.mapper.load_backend", loaded)
     monkeypatch.setenv("DIFT_GEO_CACHE", str(tmp_path_factory.getbasetemp() / "dift_geo_cache"))
+
+
+def as_loaded(word):
+    return loaded(word, device="cpu", precision="auto")  # as a mapper asks for it
 
 
 @pytest.fixture
@@ -64,7 +71,7 @@ def run(words, tmp_path, monkeypatch):
 
 def test_settings_are_those_published(words):
     """eval_spair.py and eval_davis.py with the flags of DIFT's README, and who has none of them."""
-    found = {kind: load_backend(words[kind]).task_config("semantic") for kind in KINDS}
+    found = {kind: as_loaded(words[kind]).task_config("semantic") for kind in KINDS}
     asked = {
         kind: (own.t, own.layers, own.noise and own.noise.ensemble, own.reading.network_wh)
         for kind, own in found.items()
@@ -79,12 +86,12 @@ def test_settings_are_those_published(words):
     }
     assert found["sd"].noise is not None
     assert found["sd"].noise.posterior
-    video = {kind: load_backend(words[kind]).task_config("video") for kind in ("sd", "adm")}
+    video = {kind: as_loaded(words[kind]).task_config("video") for kind in ("sd", "adm")}
     assert [(own.t, own.layers, own.noise.ensemble) for own in video.values()] == [
         (51, (2,), 8),
         (51, (7,), 4),
     ]
-    carried = load_backend(words["sd"]).propagation()
+    carried = as_loaded(words["sd"]).propagation()
     assert (carried.temperature, carried.top_k, carried.frames, carried.radius) == (0.2, 15, 28, 15)
 
 
