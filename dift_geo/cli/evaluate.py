@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from dift_geo.cli.flags import SKIPPED_SOME, add_extractor_flags, add_match_flags, command
 from dift_geo.cli.maps import add_maps, open_mapped
+from dift_geo.cli.places import check_file_to_write
+from dift_geo.cli.report import say_page
 from dift_geo.cli.rows import Opened, add_rows, named, open_geometric
 from dift_geo.cli.scoring import add_choice, add_scoring
 from dift_geo.errors import InputError
@@ -63,6 +65,7 @@ def add_evaluate(commands: Commands) -> None:
     parser.add_argument(
         "out", type=Path, help="gets results.json, results.md, pairs.csv, pictures/, cache/"
     )
+    parser.add_argument("--report", action="store_true", help="also write OUT/report.html")
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
@@ -104,13 +107,17 @@ def _evaluate(
     bootstrap: int,
     pictures: int,
     cache: Path | None,
+    report: bool,
     command_line: str,
     **flags: object,
 ) -> int:
     from dift_geo.benchmark.loop import evaluate_task
     from dift_geo.benchmark.table import check_draws
+    from dift_geo.report.page import PAGE
 
     check_draws(bootstrap)
+    if report:
+        check_file_to_write(out / PAGE)
     groups = {name: members.split(",") for name, members in named(group).items()}
     opened = _open(dataset, out, protocol, flags)
     found = evaluate_task(
@@ -125,6 +132,10 @@ def _evaluate(
         command=command_line,
     )
     print(found.markdown())
+    if report:
+        from dift_geo.report.evaluation import report_evaluation
+
+        say_page(report_evaluation(out))
     for problem in found.results["problems"]:
         print(f"dift-geo: left out: {problem}", file=sys.stderr)
     return SKIPPED_SOME if found.results["problems"] else 0

@@ -18,6 +18,7 @@ from dift_geo.cli.flags import (
     take_match_options,
 )
 from dift_geo.cli.places import check_features, check_folder_to_write, check_matches
+from dift_geo.cli.report import say_page
 from dift_geo.errors import InputError
 from dift_geo.options import add_flags, take_flags
 
@@ -116,6 +117,6 @@ def _reconstruct(
     if report:
         from dift_geo.report.run import report_model
 
-        print(f"page -> {report_model(out, images=images)}")
+        say_page(report_model(out, images=images))
     skipped = report_skipped(s["skipped"])
     return report_trust(s["trust"]) or skipped

@@ -193,7 +193,7 @@ def test_what_is_not_there_is_told(run, tmp_path, capsys) -> None:
     with pytest.raises(InputError, match="0 photos of the model have a true pose"):
         report_model(run.out, truth=tmp_path / "truth.txt")
     assert main(["report", str(tmp_path)]) == 1
-    assert "no summary" in capsys.readouterr().err
+    assert "neither summary.json nor results.json" in capsys.readouterr().err
 
 
 def test_only_a_page_of_ours_is_replaced(tmp_path) -> None:
