@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 from browsing import (
     SCHEMES,
@@ -15,6 +17,7 @@ from browsing import (
     until,
 )
 
+from dift_geo.errors import InputError
 from dift_geo.report.run import report_model
 
 # the drawing in space as text: it changes when the model turns
@@ -87,3 +90,22 @@ def test_a_pair_opens_and_closes(page) -> None:
 @SCREENS
 def test_it_fits_and_can_be_read(page, scheme, phone) -> None:
     fits_and_can_be_read(page, "model", scheme, phone)
+
+
+def test_the_picture_of_the_readme(browser, run, pipeline_module, tmp_path, capsys) -> None:
+    readme_picture = pipeline_module("readme_picture")
+    words = [str(report_model(run.out)), str(tmp_path / "page.jpg")]
+    assert readme_picture.main(words) == 0
+    assert (tmp_path / "page.jpg").stat().st_size < 300_000
+    h, w = cv2.imread(str(tmp_path / "page.jpg")).shape[:2]
+    assert min(h, w) > 600  # no part of it lies outside the window
+    assert readme_picture.main([str(tmp_path / "none.html"), words[1]]) == 1
+    assert "`dift-geo report OUT` writes it" in capsys.readouterr().err
+
+
+def test_a_picture_keeps_to_its_bytes(pipeline_module) -> None:
+    readme_picture = pipeline_module("readme_picture")
+    noise = np.random.default_rng(0).integers(0, 256, (500, 600, 3), np.uint8)
+    assert len(readme_picture.small_jpeg(noise)) <= 300_000
+    with pytest.raises(InputError, match="more than 300000 bytes"):
+        readme_picture.small_jpeg(np.tile(noise, (4, 4, 1)))
