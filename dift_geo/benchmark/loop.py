@@ -15,13 +15,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tqdm import tqdm
-
 from dift_geo.benchmark.methods import AnyMethod, Prepared
 from dift_geo.benchmark.results import Evaluation, tables_of_groups, versions
 from dift_geo.benchmark.table import ScoreTable, check_draws
 from dift_geo.benchmark.task import Row, Source, Task
 from dift_geo.errors import InputError
+from dift_geo.progress import progress as progress_of
 from dift_geo.recipe import write_json
 from dift_geo.report.pictures import GALLERY, PICTURES, save_pictures, save_rows
 from dift_geo.types import MatchSource
@@ -192,7 +191,8 @@ def score_items(
     progress: str | None = None,
 ) -> list[Row]:
     """The rows of some items. progress: what the bar is called; None shows no bar."""
-    bar = tqdm(items, f"score {progress}", unit=task.layout.item, disable=progress is None)
+    shown = progress is not None
+    bar = progress_of(items, f"score {progress}", unit=task.layout.item, shown=shown)
     return [task.score(item, features, matches) for item in bar]
 
 

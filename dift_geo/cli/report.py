@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import command
 from dift_geo.cli.places import check_file_to_write
 from dift_geo.errors import InputError, MissingFileError
@@ -12,7 +13,7 @@ from dift_geo.errors import InputError, MissingFileError
 if TYPE_CHECKING:
     from dift_geo.cli.flags import Commands
 
-__all__ = ["add_report", "say_page"]
+__all__ = ["add_report", "page_words"]
 
 
 def add_report(commands: Commands) -> None:
@@ -27,6 +28,7 @@ def add_report(commands: Commands) -> None:
     parser.add_argument(
         "out", type=Path, help="of `dift-geo reconstruct` or `evaluate`; gets report.html"
     )
+    add_json_flag(parser)
     model = parser.add_argument_group("of a model")
     model.add_argument(
         "--images", type=Path, metavar="FOLDER", help="of the photos, where they were moved"
@@ -39,7 +41,7 @@ def add_report(commands: Commands) -> None:
     )
 
 
-def _report(out: Path, images: Path | None, truth: Path | None) -> None:
+def _report(out: Path, images: Path | None, truth: Path | None, json: bool) -> None:
     from dift_geo.report.evaluation import RESULTS, report_evaluation
     from dift_geo.report.page import PAGE
     from dift_geo.report.run import SUMMARY, report_model
@@ -65,9 +67,10 @@ def _report(out: Path, images: Path | None, truth: Path | None) -> None:
         page = report_evaluation(out)
     else:
         page = report_model(out, images=images, truth=truth)
-    say_page(page)
+    facts = {"page": page, "bytes": page.stat().st_size}
+    close(facts, json, {"page": page_words(page)})
 
 
-def say_page(page: Path) -> None:
-    """Say where a page lies and how large it is."""
-    print(f"{page.stat().st_size / 1e6:.1f} MB -> {page}")
+def page_words(page: Path) -> str:
+    """Where a page lies and how large it is."""
+    return f"{page}, {page.stat().st_size / 1e6:.1f} MB"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import command
 from dift_geo.cli.places import check_apart, check_folder_to_write
 from dift_geo.errors import InputError
@@ -38,6 +39,7 @@ def add_transfer(commands: Commands) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("transfer"), help="gets transfer.json and transfer.png"
     )
+    add_json_flag(parser)
     parser.add_argument(
         "--prompt", default="", help="what models that take text are told, `a photo of a cat`"
     )
@@ -54,6 +56,7 @@ def _transfer(
     out: Path,
     prompt: str,
     soft_argmax: bool,
+    json: bool,
     **flags: object,
 ) -> None:
     import torch
@@ -89,7 +92,7 @@ def _transfer(
     }
     write_json(out / RECORD, record)
     write_image(out / PICTURE, draw_matches(picture0, picture1, xy0.numpy(), xy1.numpy()))
-    print(f"{len(xy1)} point(s) -> {out}")
+    close({**record, "out": out}, json, {"points": len(xy1), "out": out})
 
 
 def _pixels(words: Sequence[str], size_wh: tuple[int, int]) -> list[list[float]]:

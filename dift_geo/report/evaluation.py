@@ -89,7 +89,7 @@ def _table(results: Data, group: str) -> Data:
 
 def _differences(results: Data) -> list[Data]:
     """Of all: what each method has more than the first, and whether that is sure."""
-    found = []
+    found: list[Data] = []
     for methods, groups in results["differences"].items():
         cells = []
         for name in results["layout"]["headline"]:

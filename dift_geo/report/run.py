@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from dift_geo.colmap.seen import SeenModel, read_poses, read_seen
 from dift_geo.errors import InputError, MissingFileError
 from dift_geo.jsonfiles import parse_json
+from dift_geo.progress import progress
 from dift_geo.report.embed import photo_text
 from dift_geo.report.graph import Graph
 from dift_geo.report.model import POINTS, choose_pairs, model_data, pair_rows, photo_rows
@@ -59,7 +58,7 @@ def _page(out: Path, summary: Data, seen: SeenModel, photos: Path, truth: Truth 
     names = list(seen.photos)
     pictures = {
         name: photo_text(photos / name, len(names))
-        for name in tqdm(names, "report", unit="photo", disable=None)
+        for name in progress(names, "report", unit="photo")
     }
     rows = photo_rows(seen)
     return render(
@@ -71,6 +70,7 @@ def _page(out: Path, summary: Data, seen: SeenModel, photos: Path, truth: Truth 
         trust=_trust(summary),
         photos=rows,
         registered=[row for row in rows if row["registered"]],
+        uncertain=bool(seen.uncertainty),
         absent=[name for name, picture in pictures.items() if picture is None],
         pairs=pair_rows(chosen),
         left_out=chosen.left_out,

@@ -109,3 +109,13 @@ def test_a_picture_keeps_to_its_bytes(pipeline_module) -> None:
     assert len(readme_picture.small_jpeg(noise)) <= 300_000
     with pytest.raises(InputError, match="more than 300000 bytes"):
         readme_picture.small_jpeg(np.tile(noise, (4, 4, 1)))
+
+
+def test_the_size_and_the_first_view_are_measured(browser, run, pipeline_module, tmp_path, capsys):
+    page = report_model(run.out)
+    words = [str(page), "--times", "1", "--shots", str(tmp_path / "shots")]
+    assert pipeline_module("bench/page").main(words) == 0
+    size = page.stat().st_size / 1e6
+    assert capsys.readouterr().out.startswith(f"{page}: {size:.1f} MB, first view after ")
+    shots = sorted(path.name for path in (tmp_path / "shots").iterdir())
+    assert shots == [f"out-{s}-{c}.png" for s in ("desktop", "phone") for c in ("dark", "light")]
