@@ -59,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
                 raise MissingFileError(f"no page at {page}; `dift-geo report OUT` writes it")
         with beside["opened"]() as browser:
             for page in options.pages:
+                desktop = SCREENS["desktop"]
+                browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", desktop)
                 found = [first_view_s(browser, page) for _ in range(options.times)]
                 seconds, used = zip(*found)
                 print(
@@ -113,7 +115,6 @@ def take_shots(browser: Chrome, folder: Path, name: str) -> None:
             )
             png = b64decode(browser.get_screenshot_as_base64())
             write_whole(folder / f"{name}-{screen}-{scheme}.png", png)
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 if __name__ == "__main__":
