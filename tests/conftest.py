@@ -9,7 +9,7 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+from browsing import open_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 # few and long: begun first, so that at the end no process waits for one of them; and those that
@@ -96,6 +97,13 @@ def tiny():
     from dift_geo.backends.loader import load_backend
 
     return load_backend("tiny")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A real browser; skips where there is none."""
+    with open_browser() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

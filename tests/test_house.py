@@ -41,7 +41,7 @@ OURS = [source for source in SOURCES if source.folder != "v01/"]
 # A folder, or a file of the package itself, imports only what stands in an earlier line. A new one
 # gets its place here.
 ORDER = (
-    ("errors", "imagefiles", "stop", "stopwatch"),
+    ("errors", "imagefiles", "progress", "stop", "stopwatch"),
     ("jsonfiles",),
     ("frames", "options", "recipe", "imagefolder"),
     ("types",),
@@ -73,6 +73,7 @@ OWNERS = {
     "pycolmap": {
         *("colmap", "detectors/colmap", "geometry/essential", "geometry/robust", "hloc_plugin"),
     },
+    "tqdm": {"progress"},
     "json.dump": {"recipe"},
     "json.loads": {"jsonfiles"},  # which knows all that it raises
     # attributes of stores, metadata of weight files, keys of caches

@@ -15,14 +15,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tqdm import tqdm
-
 from dift_geo.benchmark.methods import AnyMethod, Prepared
 from dift_geo.benchmark.results import Evaluation, tables_of_groups, versions
 from dift_geo.benchmark.table import ScoreTable, check_draws
 from dift_geo.benchmark.task import Row, Source, Task
 from dift_geo.errors import InputError
-from dift_geo.report.pictures import save_pictures, save_rows
+from dift_geo.progress import progress as progress_of
+from dift_geo.recipe import write_json
+from dift_geo.report.pictures import GALLERY, PICTURES, save_pictures, save_rows
 from dift_geo.types import MatchSource
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def evaluate_task(
     )
     evaluation.save(out)
     if pictures:
-        _draw(evaluation, out / "pictures", items, list(scored.values()), pictures)
+        _draw(evaluation, out / PICTURES, items, list(scored.values()), pictures)
     return evaluation
 
 
@@ -191,7 +191,8 @@ def score_items(
     progress: str | None = None,
 ) -> list[Row]:
     """The rows of some items. progress: what the bar is called; None shows no bar."""
-    bar = tqdm(items, f"score {progress}", unit=task.layout.item, disable=progress is None)
+    shown = progress is not None
+    bar = progress_of(items, f"score {progress}", unit=task.layout.item, shown=shown)
     return [task.score(item, features, matches) for item in bar]
 
 
@@ -202,8 +203,8 @@ def _draw(
     scored: Sequence[Scored[Item, Given]],
     count: int,
 ) -> None:
-    """Curves, bars, and each method's best and worst items; a line instead where there is no
-    plotting library.
+    """Curves, bars, and each method's best and worst items with a list of them; a line instead
+    where there is no plotting library.
     """
     try:
         import matplotlib  # noqa: F401
@@ -211,11 +212,14 @@ def _draw(
         logger.warning("no pictures: they need matplotlib, pip install 'dift-geo[viz]'")
         return
     save_pictures(evaluation.results, out)
-    for own in scored:
-        _draw_method(out / own.method.name, items, own, count)
+    drawn = [one for own in scored for one in _draw_method(out, items, own, count)]
+    write_json(out / GALLERY, {"pictures": drawn})
 
 
-def _draw_method(out: Path, items: Sequence[Item], scored: Scored[Item, Given], count: int) -> None:
+def _draw_method(
+    out: Path, items: Sequence[Item], scored: Scored[Item, Given], count: int
+) -> list[dict[str, object]]:
+    """The pictures of a method in a folder of its name, each as the list has it."""
     task, method = scored.task, scored.method
     by_place = {row.place: item for row, item in zip(scored.table.rows, items)}
 
@@ -224,6 +228,18 @@ def _draw_method(out: Path, items: Sequence[Item], scored: Scored[Item, Given], 
         task.draw(method.name, item, method.features, scored.matches, row, axes)
 
     ordered = task.best_first(scored.table.rows)
-    if ordered:
-        labels = [task.label(by_place[row.place]) for row in ordered]
-        save_rows(list(zip(labels, ordered)), count, out, draw)
+    if not ordered:
+        return []
+    labels = [task.label(by_place[row.place]) for row in ordered]
+    drawn = save_rows(list(zip(labels, ordered)), count, out / method.name, draw)
+    return [
+        {
+            "method": method.name,
+            "which": which,
+            "file": f"{method.name}/{path.name}",
+            "group": row.group,
+            "item": row.item,
+            "values": {column: f"{value:.5g}" for column, value in row.values.items()},
+        }
+        for which, path, row in drawn
+    ]

@@ -19,6 +19,7 @@ from dift_geo.benchmark.task import Layout
 from dift_geo.errors import InputError
 from dift_geo.recipe import installed_versions, write_json, write_whole
 from dift_geo.report.markdown import as_markdown
+from dift_geo.report.pictures import GALLERY, PICTURES
 
 __all__ = ["Evaluation", "tables_of_groups", "versions"]
 
@@ -144,9 +145,13 @@ class Evaluation:
         return as_markdown(self.results)
 
     def save(self, out: str | Path) -> None:
-        """Write results.json, results.md and the CSV of the rows into the folder `out`."""
+        """Write results.json, results.md and the CSV of the rows into the folder `out`.
+
+        Pictures of an earlier run into it show other rows, and are not taken for those of this one.
+        """
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
+        Path(out, PICTURES, GALLERY).unlink(missing_ok=True)
         write_json(out / "results.json", self.results)
         write_whole(out / "results.md", self.markdown().encode())
         rows = {name: table.rows for name, table in self.tables.items()}

@@ -50,12 +50,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Curves:
-    """A picture of curves, a panel per group of the tables: `metric@limit` over the limits.
+    """A picture of curves, a panel per group of the tables: `metric@limit`, and `tail` behind it,
+    over the limits.
 
     file: name of the picture.
     metric: name of the numbers, without their limit.
     limits: where they are drawn.
     x, y: what the axes are called.
+    tail: what the numbers' names end with.
     """
 
     file: str
@@ -63,6 +65,7 @@ class Curves:
     limits: tuple[float, ...]
     x: str
     y: str
+    tail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

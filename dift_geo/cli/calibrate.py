@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import add_extractor_flags, command, take_device, take_extractor_options
 from dift_geo.cli.places import check_file_to_write
 from dift_geo.options import number
@@ -29,6 +30,7 @@ def add_calibrate(commands: Commands) -> None:
         "images", type=Path, help="folder of photos like those to be matched; a few dozen will do"
     )
     parser.add_argument("out", type=Path, help="projection for --projection")
+    add_json_flag(parser)
     parser.add_argument(
         "--dim",
         type=number(int, least=1),
@@ -45,7 +47,9 @@ def add_calibrate(commands: Commands) -> None:
     add_extractor_flags(parser, size=640, max_keypoints=1000)
 
 
-def _calibrate(images: Path, out: Path, dim: int | None, views: int, **flags: object) -> None:
+def _calibrate(
+    images: Path, out: Path, dim: int | None, views: int, json: bool, **flags: object
+) -> None:
     from dift_geo.dift.calibration import calibrate
     from dift_geo.dift.projection import Projection
 
@@ -62,7 +66,17 @@ def _calibrate(images: Path, out: Path, dim: int | None, views: int, **flags: ob
             "dift-geo: the projection does not help on held-back photos; fit it on more of them",
             file=sys.stderr,
         )
-    print(
-        f"fitted on {result.pairs} pairs; on {result.held_back} held-back views MMA@3px "
-        f"{100 * result.mma_before:.1f} % raw -> {100 * result.mma_after:.1f} % projected -> {out}"
-    )
+    facts = {
+        "pairs": result.pairs,
+        "held_back": result.held_back,
+        "mma_before": result.mma_before,
+        "mma_after": result.mma_after,
+        "projection": out,
+    }
+    before, after = (f"{100 * own:.1f} %" for own in (result.mma_before, result.mma_after))
+    rows = {
+        "fitted on": f"{result.pairs} pairs",
+        "MMA@3px": f"{before} raw, {after} projected, on {result.held_back} held-back views",
+        "projection": out,
+    }
+    close(facts, json, rows)

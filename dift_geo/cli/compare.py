@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import command
 from dift_geo.cli.places import check_folder_to_write
 from dift_geo.errors import InputError
@@ -34,9 +35,10 @@ def add_compare(commands: Commands) -> None:
     parser.add_argument(
         "--to", type=Path, metavar="DIR", help="gets results.json, results.md and the CSV"
     )
+    add_json_flag(parser)
 
 
-def _compare(outs: list[Path], to: Path | None) -> None:
+def _compare(outs: list[Path], to: Path | None, json: bool) -> None:
     from dift_geo.benchmark.compare import compare_runs
 
     if to is not None:
@@ -46,4 +48,6 @@ def _compare(outs: list[Path], to: Path | None) -> None:
     both = compare_runs(outs)
     if to is not None:
         both.save(to)
-    print(both.markdown())
+    if not json:
+        print(both.markdown())
+    close({**both.results, "to": to}, json, {"results": to})

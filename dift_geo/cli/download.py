@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import command
 from dift_geo.cli.places import check_folder_to_write
 
@@ -26,6 +27,7 @@ def add_download(commands: Commands) -> None:
         "dift-geo download hpatches/",
     )
     parser.add_argument("dataset", type=Path, help="folder of the sequences; what is there stays")
+    add_json_flag(parser)
     parser.add_argument("--url", help="of the archive; default: where its authors keep it")
     parser.add_argument(
         "--sha256", metavar="HEX", help="checksum of the archive, if the server names none"
@@ -37,7 +39,9 @@ def add_download(commands: Commands) -> None:
     )
 
 
-def _download(dataset: Path, url: str | None, sha256: str | None, include_large: bool) -> None:
+def _download(
+    dataset: Path, url: str | None, sha256: str | None, include_large: bool, json: bool
+) -> None:
     from dift_geo.benchmark.homography.download import (
         HPATCHES_URL,
         download_hpatches,
@@ -48,9 +52,10 @@ def _download(dataset: Path, url: str | None, sha256: str | None, include_large:
     done = download_hpatches(
         dataset, url=url or HPATCHES_URL, sha256=sha256, include_large=include_large
     )
-    print(done)
     missing = missing_files(dataset, include_large)
+    rows = {"sequences": done}
     if missing:
-        print(f"{len(missing)} sequences are incomplete:")
+        rows["missing"] = f"{len(missing)} sequences are incomplete"
     for sequence, gone in missing.items():
-        print(f"  {sequence}: {'all' if len(gone) == FILES_PER_SEQUENCE else ', '.join(gone)}")
+        rows[f"  {sequence}"] = "all" if len(gone) == FILES_PER_SEQUENCE else ", ".join(gone)
+    close({"dataset": dataset, "done": done, "missing": missing}, json, rows)

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import SKIPPED_SOME, add_extractor_flags, add_match_flags, command
 from dift_geo.cli.maps import add_maps, open_mapped
+from dift_geo.cli.places import check_file_to_write
+from dift_geo.cli.report import page_words
 from dift_geo.cli.rows import Opened, add_rows, named, open_geometric
 from dift_geo.cli.scoring import add_choice, add_scoring
 from dift_geo.errors import InputError
@@ -63,6 +66,8 @@ def add_evaluate(commands: Commands) -> None:
     parser.add_argument(
         "out", type=Path, help="gets results.json, results.md, pairs.csv, pictures/, cache/"
     )
+    parser.add_argument("--report", action="store_true", help="also write OUT/report.html")
+    add_json_flag(parser)
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
@@ -104,13 +109,18 @@ def _evaluate(
     bootstrap: int,
     pictures: int,
     cache: Path | None,
+    report: bool,
+    json: bool,
     command_line: str,
     **flags: object,
 ) -> int:
     from dift_geo.benchmark.loop import evaluate_task
     from dift_geo.benchmark.table import check_draws
+    from dift_geo.report.page import PAGE
 
     check_draws(bootstrap)
+    if report:
+        check_file_to_write(out / PAGE)
     groups = {name: members.split(",") for name, members in named(group).items()}
     opened = _open(dataset, out, protocol, flags)
     found = evaluate_task(
@@ -124,7 +134,15 @@ def _evaluate(
         device=opened.device,
         command=command_line,
     )
-    print(found.markdown())
+    page = None
+    if report:
+        from dift_geo.report.evaluation import report_evaluation
+
+        page = report_evaluation(out)
+    if not json:
+        print(found.markdown())
+    rows = {"results": out, "page": None if page is None else page_words(page)}
+    close({**found.results, "out": out, "page": page}, json, rows)
     for problem in found.results["problems"]:
         print(f"dift-geo: left out: {problem}", file=sys.stderr)
     return SKIPPED_SOME if found.results["problems"] else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import command
 from dift_geo.cli.places import (
     check_apart,
@@ -35,16 +36,18 @@ def add_import(commands: Commands) -> None:
     parser.add_argument("database", type=Path, help="as `colmap feature_extractor` writes it")
     parser.add_argument("features", type=Path, help="gets keypoints and descriptors, as HDF5")
     parser.add_argument("--matches", type=Path, metavar="FILE", help="also gets COLMAP's matches")
+    add_json_flag(parser)
 
 
-def _import(database: Path, features: Path, matches: Path | None) -> None:
+def _import(database: Path, features: Path, matches: Path | None, json: bool) -> None:
     from dift_geo.colmap.exchange import import_database
 
     check_apart(database=database, features=features, matches=matches)
     for file in filter(None, (features, matches)):
         check_file_to_write(file)
     images, pairs = import_database(database, features, matches)
-    print(f"{images} images -> {features}" + (f", {pairs} pairs -> {matches}" if matches else ""))
+    known = pairs if matches else None
+    close({"images": images, "features": features, "pairs": known, "matches": matches}, json)
 
 
 def add_export(commands: Commands) -> None:
@@ -78,6 +81,7 @@ def add_export(commands: Commands) -> None:
         action="store_true",
         help="declare the matches verified: COLMAP will not check them",
     )
+    add_json_flag(parser)
     add_flags(parser, SfmOptions, only=["camera_mode", "camera_model"])
 
 
@@ -89,6 +93,7 @@ def _export(
     images: Path | None,
     text: Path | None,
     verified: bool,
+    json: bool,
     camera_mode: CameraMode,
     camera_model: str,
 ) -> None:
@@ -122,5 +127,4 @@ def _export(
         )
     if text is not None:
         export_text(text, features, chosen, matches)
-    targets = ", ".join(str(target) for target in (database, text) if target is not None)
-    print(f"{len(chosen)} pairs -> {targets}")
+    close({"pairs": len(chosen), "database": database, "text": text}, json)

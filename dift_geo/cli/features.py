@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import (
     add_extractor_flags,
     add_masks_flag,
@@ -38,12 +39,13 @@ def add_extract(commands: Commands) -> None:
     parser.add_argument("images", type=Path, help="folder of photos, read recursively")
     parser.add_argument("features", type=Path, help="hloc-compatible HDF5")
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
+    add_json_flag(parser)
     add_masks_flag(parser)
     add_extractor_flags(parser, for_models=True)
 
 
 def _extract(
-    images: Path, features: Path, strict: bool, masks: Path | None, **flags: object
+    images: Path, features: Path, strict: bool, json: bool, masks: Path | None, **flags: object
 ) -> int:
     from dift_geo.engine.loops import extract_images
     from dift_geo.images import survey
@@ -59,7 +61,9 @@ def _extract(
     skipped = extract_images(images, names, options.build(), features, strict=strict, masks=masks)
     if len(skipped) == len(names):
         raise InputError(f"none of the {len(names)} images in {images} can be read")
-    print(f"{len(names) - len(skipped)} images -> {features}")
+    done = len(names) - len(skipped)
+    rows = {"images": f"{done} of {len(names)}", "features": features}
+    close({"images": done, "skipped": skipped, "features": features}, json, rows)
     return report_skipped(skipped)
 
 
@@ -76,10 +80,11 @@ def add_pairs(commands: Commands) -> None:
     )
     parser.add_argument("features", type=Path, help="a features store, or a folder of images")
     parser.add_argument("out", type=Path, help="lines of two names, as hloc and COLMAP read them")
+    add_json_flag(parser)
     add_flags(parser, SfmOptions, only=["pairs", "overlap"], defaults={"pairs": "exhaustive"})
 
 
-def _pairs(features: Path, out: Path, pairs: str, overlap: int) -> None:
+def _pairs(features: Path, out: Path, pairs: str, overlap: int, json: bool) -> None:
     from dift_geo.images import list_images
     from dift_geo.pairs.choose import choose_pairs
     from dift_geo.pairs.lists import write_pairs
@@ -95,7 +100,7 @@ def _pairs(features: Path, out: Path, pairs: str, overlap: int) -> None:
             names = list(store)
     chosen = choose_pairs(names, pairs, overlap)
     write_pairs(out, chosen)
-    print(f"{len(chosen)} pairs of {len(names)} images -> {out}")
+    close({"images": len(names), "pairs": len(chosen), "list": out}, json)
 
 
 def add_match(commands: Commands) -> None:
@@ -112,11 +117,12 @@ def add_match(commands: Commands) -> None:
     parser.add_argument("features", type=Path, help="ours or hloc's")
     parser.add_argument("pairs", type=Path, help="as `dift-geo pairs` writes them")
     parser.add_argument("matches", type=Path, help="hloc-compatible HDF5")
+    add_json_flag(parser)
     add_match_flags(parser)
     add_flags(parser, ExtractorOptions, only=["device"])
 
 
-def _match(features: Path, pairs: Path, matches: Path, **flags: object) -> None:
+def _match(features: Path, pairs: Path, matches: Path, json: bool, **flags: object) -> None:
     from dift_geo.engine.loops import match_pairs
     from dift_geo.pairs.lists import read_pairs
     from dift_geo.store.features import FeatureStore
@@ -128,4 +134,4 @@ def _match(features: Path, pairs: Path, matches: Path, **flags: object) -> None:
     with FeatureStore(features) as store:
         chosen = read_pairs(pairs, list(store))
     match_pairs(features, chosen, matches, options, device=device)
-    print(f"{len(chosen)} pairs -> {matches}")
+    close({"pairs": len(chosen), "matches": matches}, json)

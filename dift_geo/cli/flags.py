@@ -184,14 +184,16 @@ def report_skipped(skipped: list[str]) -> int:
     return SKIPPED_SOME if skipped else 0
 
 
-def report_trust(trust: Mapping[str, Any]) -> int:
+def report_trust(trust: Mapping[str, Any], quiet: bool = False) -> int:
     """Say whether a model is to be trusted, the last line of a command; returns the exit code.
 
     trust: of `summary.json`.
+    quiet: says nothing.
     """
-    if trust["weak_images"]:
-        print(f"weak images: {_listed(trust['weak_images'])}")
-    print(f"trust: {trust['level']}: {'; '.join(trust['reasons'])}")
+    if not quiet:
+        if trust["weak_images"]:
+            print(f"weak images: {_listed(trust['weak_images'])}")
+        print(f"trust: {trust['level']}: {'; '.join(trust['reasons'])}")
     return NOT_TRUSTED if trust["level"] == "low" else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import (
     add_extractor_flags,
     add_match_flags,
@@ -43,6 +44,7 @@ def add_homography(commands: Commands) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("homography"), help="gets homography.json and matches.png"
     )
+    add_json_flag(parser)
     add_extractor_flags(parser, size=1024, max_keypoints=2048)
     add_match_flags(parser)
     group = parser.add_argument_group("estimation")
@@ -62,6 +64,7 @@ def _homography(
     out: Path,
     estimator: Estimator,
     max_error: float,
+    json: bool,
     **flags: object,
 ) -> None:
     from dift_geo.images import read_image, write_image
@@ -102,7 +105,8 @@ def _homography(
         raise NoAnswerError(
             f"no homography fits the {len(found)} matches; the picture in {out} shows them"
         )
-    print(f"{record['inliers']} inliers of {len(found)} matches -> {out}")
+    rows = {"matches": len(found), "inliers": record["inliers"], "out": out}
+    close({**record, "out": out}, json, rows)
 
 
 def _check_out(out: Path, image0: Path, image1: Path) -> None:

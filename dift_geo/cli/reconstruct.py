@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import (
     add_extractor_flags,
     add_masks_flag,
@@ -18,6 +20,7 @@ from dift_geo.cli.flags import (
     take_match_options,
 )
 from dift_geo.cli.places import check_features, check_folder_to_write, check_matches
+from dift_geo.cli.report import page_words
 from dift_geo.errors import InputError
 from dift_geo.options import add_flags, take_flags
 
@@ -46,6 +49,7 @@ def add_reconstruct(commands: Commands) -> None:
         help="gets features.h5, matches.h5, pairs.txt, database.db, sparse/, summary.json",
     )
     parser.add_argument("--report", action="store_true", help="also write OUT/report.html")
+    add_json_flag(parser)
     parser.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     add_masks_flag(parser)
     made_before = parser.add_argument_group("made before, by this program or by hloc")
@@ -74,6 +78,7 @@ def _reconstruct(
     masks: Path | None,
     strict: bool,
     report: bool,
+    json: bool,
     **flags: object,
 ) -> int:
     from dift_geo.colmap.cameras import read_intrinsics
@@ -105,17 +110,25 @@ def _reconstruct(
             images, out, asked.build(), options, match, strict=strict, masks=masks, device=device
         )
     s = result.summary
-    print(
-        f"{s['keypoints_mean']:.0f} keypoints and {s['matches_mean']:.0f} matches on average, "
-        f"{s['verified_pairs']} of {s['pairs']} pairs verified"
-    )
-    print(
-        f"{s['registered']}/{s['images']} images registered, {s['points']} points, "
-        f"{s['reprojection_px']:.3f} px reprojection error -> {result.folder}"
-    )
+    page = None
     if report:
         from dift_geo.report.run import report_model
 
-        print(f"page -> {report_model(out, images=images)}")
+        page = report_model(out, images=images)
+    close({**s, "model": result.folder, "page": page}, json, _rows(s, result.folder, page))
     skipped = report_skipped(s["skipped"])
-    return report_trust(s["trust"]) or skipped
+    return report_trust(s["trust"], quiet=json) or skipped
+
+
+def _rows(summary: Mapping[str, Any], model: Path, page: Path | None) -> dict[str, object]:
+    """The closing summary for people. summary: as summary.json has it."""
+    s = summary
+    return {
+        "keypoints": f"{s['keypoints_mean']:.0f} on average",
+        "matches": f"{s['matches_mean']:.0f} on average, {s['verified_pairs']} of {s['pairs']} "
+        "pairs verified",
+        "images": f"{s['registered']}/{s['images']} images registered",
+        "points": f"{s['points']}, {s['reprojection_px']:.3f} px reprojection error",
+        "model": model,
+        "page": None if page is None else page_words(page),
+    }

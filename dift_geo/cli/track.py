@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import command
 from dift_geo.cli.places import check_apart, check_folder_to_write
 from dift_geo.errors import InputError
 from dift_geo.options import add_flags, take_flags
+from dift_geo.progress import progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,12 +39,11 @@ def add_track(commands: Commands) -> None:
         "mask", type=Path, help="of the first frame: a palette PNG, or a colour for each object"
     )
     parser.add_argument("out", type=Path, help="gets masks/, pictures/ and track.json")
+    add_json_flag(parser)
     add_flags(parser.add_argument_group("features"), MapOptions)
 
 
-def _track(video: Path, mask: Path, out: Path, **flags: object) -> None:
-    from tqdm import tqdm
-
+def _track(video: Path, mask: Path, out: Path, json: bool, **flags: object) -> None:
     from dift_geo.images import write_image
     from dift_geo.mapper import MapOptions
     from dift_geo.recipe import write_json
@@ -67,13 +68,15 @@ def _track(video: Path, mask: Path, out: Path, **flags: object) -> None:
     record = {"video": str(video), "mask": str(mask), "recipe": mapper.recipe()}
     write_json(out / RECORD, record)
     areas: dict[str, list[int]] = {}
-    shown = tqdm(frames, "track", unit="frame")
+    shown = progress(frames, "track", unit="frame")
     for (name, image), found in zip(frames, carried_masks(shown, first, mapper)):
         write_mask(out / MASKS / f"{name}.png", found)
         write_image(out / OVERLAYS / f"{name}.jpg", _overlay(image, found))
         areas[name] = [int((found == number).sum()) for number in range(1, int(first.max()) + 1)]
-    write_json(out / RECORD, {**record, "frames": len(areas), "pixels_of_objects": areas})
-    print(f"{int(first.max())} object(s) in {len(areas)} frames -> {out}")
+    done = {**record, "frames": len(areas), "pixels_of_objects": areas}
+    write_json(out / RECORD, done)
+    rows = {"objects": int(first.max()), "frames": len(areas), "out": out}
+    close({**done, "out": out}, json, rows)
 
 
 def _overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import command
 from dift_geo.cli.places import check_apart, check_folder_to_write
 from dift_geo.errors import InputError, MissingFileError
@@ -52,6 +53,7 @@ def add_transfer(commands: Commands) -> None:
         default=Path("transfer"),
         help="gets transfer.json and transfer.png, of an edit also edited0.png and edited1.png",
     )
+    add_json_flag(parser)
     parser.add_argument(
         "--prompt", default="", help="what models that take text are told, `a photo of a cat`"
     )
@@ -69,6 +71,7 @@ def _transfer(
     out: Path,
     prompt: str,
     soft_argmax: bool,
+    json: bool,
     **flags: object,
 ) -> None:
     import torch
@@ -99,13 +102,18 @@ def _transfer(
             for picture, file in zip(pictures, (image0, image1))
         ]
     out.mkdir(parents=True, exist_ok=True)
-    record = {"image0": str(image0), "image1": str(image1), "prompt": prompt}
+    record: dict[str, object] = {
+        "image0": str(image0),
+        "image1": str(image1),
+        "prompt": prompt,
+    }
     if layer is None:
-        found, said = _of_points(xy0, pictures, maps, out, soft_argmax)
+        found, rows = _of_points(xy0, pictures, maps, out, soft_argmax)
     else:
-        found, said = _of_edit(layer, pictures, maps, out, options.seed)
-    write_json(out / RECORD, {**record, **found, "recipe": mapper.recipe()})
-    print(f"{said} -> {out}")
+        found, rows = _of_edit(layer, pictures, maps, out, options.seed)
+    record |= {**found, "recipe": mapper.recipe()}
+    write_json(out / RECORD, record)
+    close({**record, "out": out}, json, {**rows, "out": out})
 
 
 def _of_points(
@@ -114,7 +122,7 @@ def _of_points(
     maps: Sequence[FeatureMap],
     out: Path,
     soft_argmax: bool,
-) -> tuple[dict[str, object], str]:
+) -> tuple[dict[str, object], dict[str, object]]:
     import numpy as np
     import torch
 
@@ -127,7 +135,7 @@ def _of_points(
         soft = SoftArgmax() if soft_argmax else None
         xy1 = best_pixels(rows, maps[1].values, maps[1].size_wh, soft).numpy()
     write_image(out / PICTURE, draw_matches(*pictures, np.array(xy0), xy1))
-    return {"xy0": xy0, "xy1": xy1.tolist()}, f"{len(xy1)} point(s)"
+    return {"xy0": xy0, "xy1": xy1.tolist()}, {"points": len(xy1)}
 
 
 def _of_edit(
@@ -136,7 +144,7 @@ def _of_edit(
     maps: Sequence[FeatureMap],
     out: Path,
     seed: int,
-) -> tuple[dict[str, object], str]:
+) -> tuple[dict[str, object], dict[str, object]]:
     import numpy as np
 
     from dift_geo.edit import carry_edit, laid_over
@@ -154,7 +162,7 @@ def _of_edit(
         "pixels": len(carried.xy0),
         "inliers": int(carried.inliers.sum()),
     }
-    return found, f"an edit by {found['inliers']} of {found['pixels']} pixels"
+    return found, {"pixels of the edit": found["pixels"], "that fit": found["inliers"]}
 
 
 def _layer(file: Path, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

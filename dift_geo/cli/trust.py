@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dift_geo.cli.flags import NOT_TRUSTED, SEED, command, report_trust
+from dift_geo.cli.flags import SEED, command, report_trust
 from dift_geo.errors import MissingFileError
 from dift_geo.options import number
 
@@ -57,8 +57,7 @@ def _trust(out: Path, database: Path | None, seed: int, threads: int, json: bool
     trust = trust_model(model.parent, database, seed=seed, threads=threads).plain()
     if json:
         print(json_text(trust))
-        return NOT_TRUSTED if trust["level"] == "low" else 0
-    return report_trust(trust)
+    return report_trust(trust, quiet=json)
 
 
 def _first(out: Path, names: Sequence[str]) -> Path | None:

@@ -17,6 +17,7 @@ from dift_geo.colmap.cameras import read_cameras
 from dift_geo.colmap.mapping import cam_from_world
 from dift_geo.colmap.pixels import scale_of
 from dift_geo.colmap.posed import is_model
+from dift_geo.colmap.uncertainty import Uncertainty, camera_uncertainties
 from dift_geo.detectors.colmap_database import ColmapDatabase, read_database
 from dift_geo.errors import InputError
 from dift_geo.frames import from_colmap, to_colmap
@@ -88,6 +89,7 @@ class SeenModel:
     track: (P,) how many photos see each.
     photos: all that the database names, registered or not, by name.
     pairs: all that have matches.
+    uncertainty: of the cameras by the name of their photo, where it can be computed.
     """
 
     xyz: NDArray[np.float64]
@@ -95,6 +97,7 @@ class SeenModel:
     track: NDArray[np.int64]
     photos: dict[str, SeenPhoto]
     pairs: list[SeenPair]
+    uncertainty: Mapping[str, Uncertainty]
 
 
 def read_poses(path: str | Path) -> dict[str, NDArray[np.float64]]:
@@ -129,7 +132,8 @@ def read_seen(database: str | Path, model: str | Path) -> SeenModel:
             if id0 in names and id1 in names
         ]
     matched = [pair for pair in pairs if len(pair.pairs)]
-    return SeenModel(points.xyz, points.rgb, points.track, photos, matched)
+    uncertainty = camera_uncertainties(found)
+    return SeenModel(points.xyz, points.rgb, points.track, photos, matched, uncertainty)
 
 
 @dataclass(frozen=True)

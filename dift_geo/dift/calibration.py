@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dift_geo.detectors.contract import Detector
 from dift_geo.dift.describer import Dift
@@ -22,6 +21,7 @@ from dift_geo.dift.projection import PairStatistics, Projection
 from dift_geo.dift.views import correspondences, mma, synthetic_view
 from dift_geo.errors import InputError, MissingFileError, MissingNameError
 from dift_geo.images import list_images, read_image, resize_longest
+from dift_geo.progress import progress
 from dift_geo.types import Keypoints
 
 __all__ = ["Calibration", "calibrate"]
@@ -84,7 +84,8 @@ def calibrate(
     fitted_on = [name for name in names if name not in set(held_back)]
     per_image = views or max(2, min(40, round(200 / len(fitted_on))))
     shown = _views(images, fitted_on, dift, detector, per_image, seed)
-    statistics = _gather(tqdm(shown, "fit", total=len(fitted_on) * per_image, unit="view"), dift)
+    bar = progress(shown, "fit", unit="view", total=len(fitted_on) * per_image)
+    statistics = _gather(bar, dift)
     usual = (128, 2.0) if dift.beside is None else (256, 4.0)
     projection = statistics.projection(
         usual[0] if dim is None else dim,

@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from dift_geo.engine.contract import Engine
 from dift_geo.engine.local import Local
 from dift_geo.engine.steps import (
@@ -30,6 +28,7 @@ from dift_geo.engine.steps import (
 )
 from dift_geo.errors import InputError, MissingFileError, MissingNameError, NotAFolderError
 from dift_geo.matching.options import MatchOptions
+from dift_geo.progress import progress
 from dift_geo.recipe import fingerprint
 from dift_geo.stop import stopped_by_sigterm
 from dift_geo.store.features import FeatureStore
@@ -204,6 +203,6 @@ def _progress(
     """Each result with its item, under a progress bar; the work ends with the `with` block."""
     with (
         closing(results),
-        tqdm(results, what, len(items), unit=unit, disable=not items) as shown,
+        progress(results, what, unit=unit, total=len(items), shown=bool(items)) as shown,
     ):
         yield zip(shown, items)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["as_markdown"]
+__all__ = ["as_markdown", "cell_text", "few_words", "setting_words", "unit_of"]
 
 Data = Mapping[str, Any]  # as JSON holds it
 FEW = 10  # groups; below, the intervals are said to be rough
@@ -26,11 +26,11 @@ def as_markdown(results: Data) -> str:
         "",
         f"{results['source']}.",
         "",
-        _setting(results),
+        setting_words(results),
         "",
     ]
     if results[layout["groups"]] < FEW:
-        lines += [_few(layout["groups"]), ""]
+        lines += [few_words(layout["groups"]), ""]
     for group in results["groups"]:
         lines += _group_table(results, group)
     if results["differences"]:
@@ -44,7 +44,8 @@ def as_markdown(results: Data) -> str:
     )
 
 
-def _setting(results: Data) -> str:
+def setting_words(results: Data) -> str:
+    """What was scored, how, and what the intervals are, in a sentence or two."""
     layout, bootstrap = results["layout"], results["bootstrap"]
     groups, items = layout["groups"], layout["items"]
     of = "" if groups == items else f" of {results[groups]} {groups}"
@@ -55,7 +56,8 @@ def _setting(results: Data) -> str:
     )
 
 
-def _few(groups: str) -> str:
+def few_words(groups: str) -> str:
+    """What intervals over fewer than FEW groups are worth."""
     return (
         f"With so few {groups} the intervals are rough and rather too narrow: "
         "they show the spread, not more."
@@ -73,7 +75,7 @@ def _group_table(results: Data, group: str) -> list[str]:
     lines = [f"## {group} ({of}{count} {items})", "", *_head("method", names)]
     for method, own in methods.items():
         numbers, intervals = own[group], own["intervals"][group]
-        cells = [_cell(_unit(results, n), numbers[n], intervals[n]) for n in names]
+        cells = [cell_text(unit_of(results, n), numbers[n], intervals[n]) for n in names]
         lines.append(_line(method, cells))
     if group == "all":
         lines += _quoted(results, names)
@@ -89,7 +91,7 @@ def _quoted(results: Data, names: Sequence[str]) -> list[str]:
     lines = []
     for who, numbers in quoted.items():
         cells = [
-            _cell(_unit(results, name), numbers[name], None) if name in numbers else ""
+            cell_text(unit_of(results, name), numbers[name], None) if name in numbers else ""
             for name in names
         ]
         lines.append(_line(f"*quoted:* {who}", cells))
@@ -109,13 +111,13 @@ def _difference_table(results: Data) -> list[str]:
     ]
     for methods, groups in results["differences"].items():
         gaps = [(name, groups["all"][name]) for name in layout["headline"]]
-        lines.append(_line(methods, [_gap(_unit(results, name), gap) for name, gap in gaps]))
+        lines.append(_line(methods, [_gap(unit_of(results, name), gap) for name, gap in gaps]))
     return [*lines, ""]
 
 
 def _gap(unit: str, gap: Data) -> str:
     interval = gap["interval"]
-    text = _cell(unit, gap["difference"], interval, signed=True)
+    text = cell_text(unit, gap["difference"], interval, signed=True)
     sure = interval is not None and (interval[0] > 0 or interval[1] < 0)
     return f"**{text}**" if sure else text
 
@@ -128,11 +130,14 @@ def _line(first: str, cells: Sequence[str]) -> str:
     return f"| {first} | " + " | ".join(cells) + " |"
 
 
-def _unit(results: Data, name: str) -> str:
+def unit_of(results: Data, name: str) -> str:
+    """The unit of a number: a key of SCALE."""
     return str(results["measures"][name]["unit"])
 
 
-def _cell(unit: str, value: float, interval: Sequence[float] | None, signed: bool = False) -> str:
+def cell_text(
+    unit: str, value: float, interval: Sequence[float] | None, signed: bool = False
+) -> str:
     """`54.1 [50.2, 58.0]`: shares in per cent, counts as they are."""
     factor, digits = SCALE[unit]
     sign = "+" if signed else ""

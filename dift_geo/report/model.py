@@ -88,6 +88,7 @@ def photo_rows(seen: SeenModel) -> list[Row]:
             "points": int((photo.point >= 0).sum()),
             "residual_px": _mean(photo.residual_px),
             "focal_px": photo.focal_px,
+            "uncertainty": seen.uncertainty.get(photo.name),
         }
         for photo in seen.photos.values()
     ]

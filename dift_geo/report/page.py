@@ -7,7 +7,7 @@ templates and assets; not what they show.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -16,9 +16,10 @@ from dift_geo import __version__
 from dift_geo.errors import InputError
 from dift_geo.recipe import json_text, write_whole
 
-__all__ = ["GENERATOR", "asset", "render", "write_page"]
+__all__ = ["GENERATOR", "PAGE", "asset", "leaves", "render", "write_page"]
 
 GENERATOR = "dift-geo report"
+PAGE = "report.html"  # in the folder of a run
 HEAD = 4096  # bytes in which a page of ours says so
 UNKNOWN = "\N{EN DASH}"  # in the place of a number
 # what would end the element that holds the data, or begin another one
@@ -84,6 +85,15 @@ def write_page(path: Path, page: str) -> None:
                     "changed"
                 )
     write_whole(path, page.encode())
+
+
+def leaves(data: object, where: str = "") -> Iterator[tuple[str, str]]:
+    """What a recipe says, as names with dots and words."""
+    if isinstance(data, Mapping) and data:
+        for key, value in data.items():
+            yield from leaves(value, f"{where}.{key}" if where else str(key))
+    elif where:
+        yield where, "none" if data is None else str(data)
 
 
 def _policy(style: str, scripts: Sequence[str], asked: str) -> str:

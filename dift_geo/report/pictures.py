@@ -18,14 +18,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["best_and_worst", "new_figure", "save_figure", "save_pictures", "save_rows"]
+__all__ = [
+    "GALLERY",
+    "PICTURES",
+    "best_and_worst",
+    "curve_number",
+    "new_figure",
+    "save_figure",
+    "save_pictures",
+    "save_rows",
+]
 
+PICTURES = "pictures"  # the folder of a run that holds them
+GALLERY = "gallery.json"  # which pictures of rows there are, and what is on them
+PANELS = 6  # of a picture of curves: all, and the first of the other tables
 T = TypeVar("T")
 Data = Mapping[str, Any]  # as JSON holds it
 
 
 def save_pictures(results: Data, out: Path) -> None:
-    """Write the curves (a panel per group of the tables) and bars that the results ask for into
+    """Write the curves (a panel per table, PANELS at most) and bars that the results ask for into
     `out`.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -36,7 +48,7 @@ def save_pictures(results: Data, out: Path) -> None:
 
 
 def _draw_curves(results: Data, curves: Data) -> Figure:
-    groups, limits = list(results["groups"]), curves["limits"]
+    groups, limits = list(results["groups"])[:PANELS], curves["limits"]
     figure = new_figure(4 * len(groups), 3.6)
     for i, group in enumerate(groups):
         lines = {method: _curve(own[group], curves) for method, own in results["methods"].items()}
@@ -46,7 +58,12 @@ def _draw_curves(results: Data, curves: Data) -> Figure:
 
 
 def _curve(numbers: Data, curves: Data) -> list[float]:
-    return [numbers[f"{curves['metric']}@{limit}"] for limit in curves["limits"]]
+    return [numbers[curve_number(curves, limit)] for limit in curves["limits"]]
+
+
+def curve_number(curves: Data, limit: float) -> str:
+    """The name of the number of a curve at a limit. Runs of older versions have no tail."""
+    return f"{curves['metric']}@{limit}{curves.get('tail', '')}"
 
 
 def _draw_bars(results: Data) -> Figure:
@@ -74,17 +91,22 @@ def best_and_worst(best_first: Sequence[T], count: int) -> dict[str, Sequence[T]
 
 def save_rows(
     best_first: Sequence[tuple[str, T]], count: int, out: Path, draw: Callable[[T, Axes], None]
-) -> None:
-    """One picture for each of the best and of the worst in `out`.
+) -> list[tuple[str, Path, T]]:
+    """One picture for each of the best and of the worst in `out`; returns which of both each is,
+    its file, and what is on it.
 
     best_first: what each is called in the name of its file, and what `draw` is given.
     """
     out.mkdir(parents=True, exist_ok=True)
+    drawn = []
     for which, chosen in best_and_worst(best_first, count).items():
         for place, (label, row) in enumerate(chosen, 1):
             figure = new_figure(10, 4)
             draw(row, figure.add_subplot())
-            save_figure(figure, out / f"{which}{place}_{label}.png")
+            path = out / f"{which}{place}_{label}.png"
+            save_figure(figure, path)
+            drawn.append((which, path, row))
+    return drawn
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -5,24 +5,23 @@ Reads what the run left and what the user adds to it; changes nothing else in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from dift_geo.colmap.seen import SeenModel, read_poses, read_seen
 from dift_geo.errors import InputError, MissingFileError
 from dift_geo.jsonfiles import parse_json
+from dift_geo.progress import progress
 from dift_geo.report.embed import photo_text
 from dift_geo.report.graph import Graph
 from dift_geo.report.model import POINTS, choose_pairs, model_data, pair_rows, photo_rows
-from dift_geo.report.page import asset, render, write_page
+from dift_geo.report.page import PAGE, asset, leaves, render, write_page
 from dift_geo.report.truth import Truth, compare_poses
 
-__all__ = ["PAGE", "report_model"]
+__all__ = ["SUMMARY", "report_model"]
 
-PAGE = "report.html"
+SUMMARY = "summary.json"
 SCRIPTS = ("three.min.js", "page.js", "scene.js")
 PLAIN = (int, float, str)
 TONES = {  # classes of the style sheet by the words of certificates
@@ -45,7 +44,7 @@ def report_model(
     Raises MissingFileError and InputError for what is not there or does not belong together.
     """
     out = Path(out)
-    summary = _read_summary(out / "summary.json")
+    summary = _read_summary(out / SUMMARY)
     photos = _photo_folder(summary, images)
     true = None if truth is None else read_poses(truth)
     seen = read_seen(out / "database.db", out / "sparse")
@@ -59,7 +58,7 @@ def _page(out: Path, summary: Data, seen: SeenModel, photos: Path, truth: Truth 
     names = list(seen.photos)
     pictures = {
         name: photo_text(photos / name, len(names))
-        for name in tqdm(names, "report", unit="photo", disable=None)
+        for name in progress(names, "report", unit="photo")
     }
     rows = photo_rows(seen)
     return render(
@@ -71,6 +70,7 @@ def _page(out: Path, summary: Data, seen: SeenModel, photos: Path, truth: Truth 
         trust=_trust(summary),
         photos=rows,
         registered=[row for row in rows if row["registered"]],
+        uncertain=bool(seen.uncertainty),
         absent=[name for name, picture in pictures.items() if picture is None],
         pairs=pair_rows(chosen),
         left_out=chosen.left_out,
@@ -78,7 +78,7 @@ def _page(out: Path, summary: Data, seen: SeenModel, photos: Path, truth: Truth 
         graph=Graph.of(seen, chosen.pairs),
         points=len(seen.xyz),
         points_shown=min(len(seen.xyz), POINTS),
-        recipe=list(_leaves(summary.get("recipe", {}))),
+        recipe=list(leaves(summary.get("recipe", {}))),
         truth=truth,
         licence=asset("three.LICENSE.txt"),
     )
@@ -123,12 +123,3 @@ def _trust(summary: Data) -> Data | None:
         "reasons": [str(reason) for reason in reasons],
         "also": {k: v for k, v in trust.items() if isinstance(v, PLAIN) and k != "level"},
     }
-
-
-def _leaves(data: object, where: str = "") -> Iterator[tuple[str, str]]:
-    """What a recipe says, as names with dots and words."""
-    if isinstance(data, Mapping) and data:
-        for key, value in data.items():
-            yield from _leaves(value, f"{where}.{key}" if where else str(key))
-    elif where:
-        yield where, "none" if data is None else str(data)

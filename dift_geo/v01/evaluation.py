@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dift_geo.benchmark import run
 from dift_geo.benchmark.homography import task
 from dift_geo.benchmark.homography.data import Benchmark, Pair
@@ -12,6 +10,7 @@ from dift_geo.benchmark.homography.protocols import Protocol
 from dift_geo.benchmark.homography.score import PairScore
 from dift_geo.benchmark.loop import usable_items
 from dift_geo.benchmark.methods import Prepared
+from dift_geo.progress import progress as progress_of
 from dift_geo.types import Features, FeatureSource, MatchSource
 
 __all__ = ["evaluate", "pair_frame", "score_pairs", "usable_pairs"]
@@ -38,5 +37,5 @@ def score_pairs(
 ) -> list[PairScore]:
     """Score every pair from features by image name and matches by pair of names."""
     scored = task.Homographies(Benchmark(Path(), tuple(pairs)), protocol, seed)
-    bar = tqdm(pairs, f"score {progress}", unit="pair", disable=progress is None)
+    bar = progress_of(pairs, f"score {progress}", unit="pair", shown=progress is not None)
     return [scored.pair_score(pair, features, matches) for pair in bar]

@@ -19,7 +19,6 @@ Both end with figures and exit code 1 where something was not as it should be.
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import os
 import random
@@ -32,7 +31,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -190,7 +188,6 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)  # forks inherit no threads
     cv2.setNumThreads(1)
     logging.disable(logging.WARNING)
-    loops.tqdm = partial(loops.tqdm, file=io.StringIO())  # type: ignore[misc]
     scratch = options.out or Path(tempfile.mkdtemp(prefix="faults-"))
     scratch.mkdir(parents=True, exist_ok=True)
     scene = runpy.run_path(str(Path(__file__).parents[1] / "rendered_scene.py"))

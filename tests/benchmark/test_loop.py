@@ -82,6 +82,19 @@ def test_pictures_are_drawn(run):
         assert cv2.imread(str(out / "pictures" / name)) is not None
     assert len(list((out / "pictures" / "rootsift").glob("best1_*.png"))) == 1
     assert len(list((out / "pictures" / "rootsift").glob("worst1_*.png"))) == 1
+    report, _ = run
+    listed = json.loads((out / "pictures" / "gallery.json").read_text())["pictures"]
+    assert [(one["method"], one["which"]) for one in listed] == [
+        ("rootsift", "best"),
+        ("rootsift", "worst"),
+        ("few", "best"),
+        ("few", "worst"),
+    ]
+    for one in listed:
+        assert (out / "pictures" / one["file"]).is_file()
+        rows = {row.place: row for row in report.tables[one["method"]].rows}
+        row = rows[one["group"], one["item"]]
+        assert one["values"]["matches"] == str(row.values["matches"])
 
 
 class Refuses:

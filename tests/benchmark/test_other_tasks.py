@@ -27,6 +27,7 @@ from dift_geo.benchmark.measures import (
 from dift_geo.benchmark.methods import Prepared
 from dift_geo.benchmark.task import Layout, Photos, Row, Task
 from dift_geo.geometry.curves import auc
+from dift_geo.report.evaluation import report_evaluation
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,9 @@ class Masks(Made):
 
 def evaluated(task, out, *methods, draws=20):
     found = evaluate_task(task, out, methods, draws=draws, pictures=1)
+    page = report_evaluation(out).read_text(encoding="utf-8")
+    for words in (task.layout.title, *(method.name for method in methods), "How it was made"):
+        assert words in page
     return found, json.loads((out / "results.json").read_text())
 
 

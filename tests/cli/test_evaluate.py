@@ -43,7 +43,11 @@ def test_evaluates_methods_and_compares_runs(command, dataset, tmp_path):
 
 def test_takes_its_one_method_from_the_flags(command, dataset, tmp_path):
     words = ["evaluate", dataset, tmp_path, *QUICK, "--device", "auto", "--sequences", "i_*"]
-    assert command(*words).code == 0
+    done = command(*words, "--report", "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["page"] == str(tmp_path / "report.html")
+    assert json.loads(done.out)["pairs"] == 5
+    assert (tmp_path / "report.html").is_file()
     results = json.loads((tmp_path / "results.json").read_text())
     assert list(results["methods"]) == ["rootsift"]
     assert results["recipe"]["methods"]["rootsift"]["features"]["size"] is None

@@ -92,7 +92,7 @@ def test_masks_among_the_photos_are_told_apart(folder, tmp_path, command) -> Non
     half_black(folder, folder)
     done = command("extract", folder, tmp_path / "f.h5", *ROOTSIFT)
     assert done.code == 0
-    assert "5 images" in done.out
+    assert "5 of 5" in done.out
     assert "0.png.png, 1.png.png" in done.err
     assert "masks among the photos are used only with --masks" in done.err
     done = command("extract", folder, tmp_path / "f.h5", *ROOTSIFT, "--masks", folder)

@@ -4,43 +4,14 @@ from __future__ import annotations
 
 import json
 from http.client import HTTPConnection
-from threading import Thread
 
-import cv2
 import numpy as np
 import pytest
-from conftest import textured
 
 from dift_geo.errors import InputError
 from dift_geo.explore.server import ExplorerServer
 from dift_geo.explore.similarity import Explorer, View
-from dift_geo.images import write_image
-
-W, H = 320, 240
-M = np.array([[1.0, 0.03, 9.0], [-0.03, 1.0, 14.0]])  # pixels of the second photo from the first
-POINTS = np.array([[90.0, 70], [160, 120], [230, 150], [120, 170]])
-
-
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("explore")
-    picture = textured((W, H), 3)
-    write_image(folder / "a.png", picture)
-    write_image(folder / "b.png", cv2.warpAffine(picture, M, (W, H)))
-    return [folder / "a.png", folder / "b.png"]
-
-
-@pytest.fixture(scope="module")
-def server(paths):
-    explorer = Explorer(paths)
-    explorer.look(View(), 0, (0.5, 0.5))  # libraries are loaded here, where nobody waits
-    served = ExplorerServer(explorer, paths, View())
-    thread = Thread(target=served.serve_forever)
-    thread.start()
-    yield served
-    served.shutdown()
-    thread.join()
-    served.server_close()
+from tests.explore.warped import POINTS, off_px, shares
 
 
 def talk(server, method, place, body=None, **headers):
@@ -53,10 +24,6 @@ def talk(server, method, place, body=None, **headers):
     return reply.status, text
 
 
-def shares(xy):
-    return (np.asarray(xy) + 0.5) / (W, H)
-
-
 @pytest.mark.parametrize("reading", ["dense", "oriented"])
 def test_points_are_found_in_the_warped_photo(server, reading) -> None:
     off, mutual = [], 0
@@ -67,8 +34,7 @@ def test_points_are_found_in_the_warped_photo(server, reading) -> None:
         assert status == 200, text
         itself, there = json.loads(text)["found"]
         assert itself["score"] > 0.9
-        found = np.array([there["x"], there["y"]]) * (W, H) - 0.5
-        off.append(np.linalg.norm(found - (M[:, :2] @ xy + M[:, 2])))
+        off.append(off_px(there, xy))
         mutual += there["mutual"]
     assert np.median(off) < 5
     assert mutual >= 2

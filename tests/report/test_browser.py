@@ -1,48 +1,27 @@
-"""The page of a model in a real browser: Debian's chromium by selenium. Skips where either is
-absent; $DIFT_GEO_SHOTS names a folder for pictures of the page.
-"""
+"""The page of a model in a real browser."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
+import cv2
+import numpy as np
 import pytest
+from browsing import (
+    SCHEMES,
+    SCREENS,
+    complaints,
+    find,
+    fits_and_can_be_read,
+    frames,
+    requests,
+    shot,
+    until,
+)
 
+from dift_geo.errors import InputError
 from dift_geo.report.run import report_model
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium: see CONTRIBUTING.md")
-WAIT_S = 60  # a loaded machine draws slowly
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--force-device-scale-factor=1",
-    "--window-size=1280,900",
-)
-PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-DESKTOP = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 # the drawing in space as text: it changes when the model turns
-LOOK = "const url = viewer.renderer.domElement.toDataURL(); return url.length + url.slice(-400)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("no chromium and chromedriver: see CONTRIBUTING.md")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    opened.set_script_timeout(WAIT_S)
-    yield opened
-    opened.quit()
+LOOK = "((url) => url.length + url.slice(-400))(viewer.renderer.domElement.toDataURL())"
 
 
 @pytest.fixture(scope="module")
@@ -52,35 +31,9 @@ def page(browser, run):
     return browser
 
 
-def until(browser, script: str) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, WAIT_S).until(lambda opened: opened.execute_script(script))
-
-
-def find(browser, selector: str):
-    return browser.find_element("css selector", selector)
-
-
-def look(browser) -> str:
-    """What is drawn in space, when it is drawn."""
-    frame = "requestAnimationFrame"
-    return browser.execute_async_script(
-        f"const look = () => {{ {LOOK} }};{frame}(() => {frame}(() => arguments[0](look())));"
-    )
-
-
-def shot(browser, name: str) -> None:
-    if folder := os.environ.get("DIFT_GEO_SHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        browser.save_screenshot(str(Path(folder) / f"{name}.png"))
-
-
 def test_it_loads_without_a_word_and_asks_nobody(page) -> None:
-    assert [line for line in page.get_log("browser") if line["level"] == "SEVERE"] == []
-    names = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
-    asked = page.execute_script(names)
-    assert [name for name in asked if not name.startswith("data:")] == []
+    assert complaints(page) == []
+    assert requests(page) == []
     assert page.execute_script("return viewer.posed.length") == 4
 
 
@@ -88,12 +41,12 @@ def test_the_model_turns_by_keys(page) -> None:
     from selenium.webdriver.common.keys import Keys
 
     canvas = find(page, "#stage canvas")
-    before = look(page)
+    before = frames(page, LOOK)
     canvas.send_keys(Keys.ARROW_LEFT * 3)
-    turned = look(page)
+    turned = frames(page, LOOK)
     assert turned != before
     canvas.send_keys("0")
-    assert look(page) != turned
+    assert frames(page, LOOK) != turned
     canvas.send_keys("n")
     assert page.execute_script("return picked") == 1
 
@@ -104,7 +57,7 @@ def test_a_camera_opens_its_photo(page) -> None:
 
     find(page, "#reset").click()
     page.execute_script("document.getElementById('stage').scrollIntoView()")
-    look(page)
+    frames(page, LOOK)
     for index in (3, 0):
         x, y = page.execute_script(
             "const p = viewer.project(viewer.posed[arguments[0]]); return [p.x, p.y]", index
@@ -133,21 +86,36 @@ def test_a_pair_opens_and_closes(page) -> None:
     assert not find(page, "#pair").is_displayed()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+@SCHEMES
+@SCREENS
 def test_it_fits_and_can_be_read(page, scheme, phone) -> None:
-    """Nothing is wider than the screen; axe finds no pale words and nothing without a name."""
-    media = [{"name": "prefers-color-scheme", "value": scheme}]
-    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE if phone else DESKTOP)
-    page.execute_script("scrollTo(0, 0)")
-    look(page)
-    shot(page, f"{'phone' if phone else 'desktop'}-{scheme}")
-    wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.execute_script(wide) <= 0
-    axe = pytest.importorskip("axe_core_python", reason="no axe-core-python: see CONTRIBUTING.md")
-    code = Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
-    page.execute_script(code)
-    found = page.execute_async_script("axe.run().then(arguments[0])")
-    told = [(rule["id"], rule["nodes"][0]["html"][:120]) for rule in found["violations"]]
-    assert told == []
+    fits_and_can_be_read(page, "model", scheme, phone)
+
+
+def test_the_picture_of_the_readme(browser, run, pipeline_module, tmp_path, capsys) -> None:
+    readme_picture = pipeline_module("readme_picture")
+    words = [str(report_model(run.out)), str(tmp_path / "page.jpg")]
+    assert readme_picture.main(words) == 0
+    assert (tmp_path / "page.jpg").stat().st_size < 300_000
+    h, w = cv2.imread(str(tmp_path / "page.jpg")).shape[:2]
+    assert min(h, w) > 600  # no part of it lies outside the window
+    assert readme_picture.main([str(tmp_path / "none.html"), words[1]]) == 1
+    assert "`dift-geo report OUT` writes it" in capsys.readouterr().err
+
+
+def test_a_picture_keeps_to_its_bytes(pipeline_module) -> None:
+    readme_picture = pipeline_module("readme_picture")
+    noise = np.random.default_rng(0).integers(0, 256, (500, 600, 3), np.uint8)
+    assert len(readme_picture.small_jpeg(noise)) <= 300_000
+    with pytest.raises(InputError, match="more than 300000 bytes"):
+        readme_picture.small_jpeg(np.tile(noise, (4, 4, 1)))
+
+
+def test_the_size_and_the_first_view_are_measured(browser, run, pipeline_module, tmp_path, capsys):
+    page = report_model(run.out)
+    words = [str(page), "--times", "1", "--shots", str(tmp_path / "shots")]
+    assert pipeline_module("bench/page").main(words) == 0
+    size = page.stat().st_size / 1e6
+    assert capsys.readouterr().out.startswith(f"{page}: {size:.1f} MB, first view after ")
+    shots = sorted(path.name for path in (tmp_path / "shots").iterdir())
+    assert shots == [f"out-{s}-{c}.png" for s in ("desktop", "phone") for c in ("dark", "light")]

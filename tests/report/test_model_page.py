@@ -17,6 +17,7 @@ import pytest
 
 from dift_geo.cli.main import main
 from dift_geo.colmap.seen import read_seen
+from dift_geo.colmap.uncertainty import camera_uncertainties
 from dift_geo.detectors.colmap_database import ColmapDatabase, pair_id_of
 from dift_geo.errors import InputError, MissingFileError
 from dift_geo.report.embed import LONGEST, PHOTO_BYTES, photo_side, photo_text, within
@@ -101,7 +102,17 @@ def test_a_certificate_is_shown(run, tmp_path) -> None:
     (out / "summary.json").write_text(json.dumps(summary))
     without = " ".join(Page(report_model(out).read_text(encoding="utf-8")).words.split())
     assert "This run wrote no certificate of trust" in without
-    assert "Can it be trusted? doubtful a & b <disagree> runs agree deg 1.25" in words
+    said = "Can it be trusted? doubtful a & b <disagree> Numbers of the certificate "
+    assert f"{said}runs agree deg 1.25" in words
+
+
+def test_photos_say_how_sure_their_cameras_are(page, run) -> None:
+    pycolmap = pytest.importorskip("pycolmap")
+    spread = camera_uncertainties(pycolmap.Reconstruction(str(run.out / "sparse")))
+    words = " ".join(page.words.split())
+    assert 0 < len(spread) < 4  # two photos fix the frame
+    for one in spread.values():
+        assert f"{one.rotation_deg:.3f} {one.centre_deg:.3f}" in words
 
 
 def test_the_data_are_the_model(page, run) -> None:
@@ -193,7 +204,7 @@ def test_what_is_not_there_is_told(run, tmp_path, capsys) -> None:
     with pytest.raises(InputError, match="0 photos of the model have a true pose"):
         report_model(run.out, truth=tmp_path / "truth.txt")
     assert main(["report", str(tmp_path)]) == 1
-    assert "no summary" in capsys.readouterr().err
+    assert "neither summary.json nor results.json" in capsys.readouterr().err
 
 
 def test_only_a_page_of_ours_is_replaced(tmp_path) -> None:
@@ -209,4 +220,10 @@ def test_the_command_takes_moved_photos_and_a_model_as_truth(run, tmp_path, caps
     shutil.copytree(run.images, moved)
     words = ["report", run.out, "--images", moved, "--truth", run.out / "sparse"]
     assert main([str(word) for word in words]) == 0
-    assert capsys.readouterr().out.endswith(f" MB -> {run.out / 'report.html'}\n")
+    said = capsys.readouterr().out
+    assert said.startswith(f"page  {run.out / 'report.html'}, ")
+    assert said.endswith(" MB\n")
+    assert main([*map(str, words), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    page = run.out / "report.html"
+    assert facts == {"page": str(page), "bytes": page.stat().st_size}

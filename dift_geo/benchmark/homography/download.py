@@ -16,10 +16,9 @@ from email.message import Message
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tqdm import tqdm
-
 from dift_geo.benchmark.homography.data import IMAGES_PER_SEQUENCE, LARGE_SEQUENCES, image_of
 from dift_geo.errors import WriteError
+from dift_geo.progress import progress
 
 __all__ = ["HPATCHES_SEQUENCES", "HPATCHES_URL", "download_hpatches", "missing_files"]
 
@@ -169,9 +168,8 @@ def _fetch_rest(url: str, part: Path) -> tuple[int | None, str | None]:
         resumed = answer.status == 206
         rest = answer.headers.get("Content-Length")
         length = None if rest is None else int(rest) + (have if resumed else 0)
-        bar = tqdm(
-            total=length, initial=have if resumed else 0, unit="B", unit_scale=True, desc="download"
-        )
+        begun = have if resumed else 0
+        bar = progress(None, "download", unit="B", total=length, done=begun, bytes_of=True)
         with bar, part.open("ab" if resumed else "wb") as file:
             while block := answer.read(CHUNK):
                 file.write(block)
@@ -218,7 +216,7 @@ def _unpack(archive: Path, folder: Path, include_large: bool) -> int:
                 path = PurePosixPath(info.filename)
                 if not info.is_dir() and path.parent.name in HPATCHES_SEQUENCES:
                     members.setdefault(path.parent.name, []).append(info)
-            for sequence, infos in tqdm(sorted(members.items()), "unpack", unit="sequence"):
+            for sequence, infos in progress(sorted(members.items()), "unpack", unit="sequence"):
                 if sequence in LARGE_SEQUENCES and not include_large:
                     continue
                 count += _unpack_sequence(file, infos, folder / sequence)

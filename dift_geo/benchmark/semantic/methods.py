@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from dift_geo.benchmark.methods import Prepared
 from dift_geo.benchmark.task import Photos
@@ -19,6 +18,7 @@ from dift_geo.dift.featuremap import FeatureMap
 from dift_geo.errors import InputError
 from dift_geo.images import read_image
 from dift_geo.mapper import Mapper
+from dift_geo.progress import progress
 from dift_geo.recipe import fingerprint
 from dift_geo.store.maps import MapFiles
 
@@ -64,7 +64,7 @@ class MapMethod:
         files = MapFiles(cache / self.name / f"maps-{made_by}", photos.folder)
         found: dict[str, tuple[Path | None, tuple[int, int]]] = {}
         missing: dict[str, str] = {}
-        for name in tqdm(photos.names, f"look {self.name}", unit="image"):
+        for name in progress(photos.names, f"look {self.name}", unit="image"):
             try:
                 found[name] = self._look(files, photos.folder, name)
             except (OSError, ValueError) as error:

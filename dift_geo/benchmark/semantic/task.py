@@ -17,7 +17,7 @@ from dift_geo.benchmark.measures import MeanOfKinds, Measure, Pooled, Ratio
 from dift_geo.benchmark.semantic.data import KeypointPair, KeypointPairs
 from dift_geo.benchmark.semantic.methods import Seen
 from dift_geo.benchmark.semantic.protocols import ALPHAS, Protocol
-from dift_geo.benchmark.task import Layout, Photos, Row, Source, Task
+from dift_geo.benchmark.task import Curves, Layout, Photos, Row, Source, Task
 from dift_geo.errors import InputError
 from dift_geo.images import read_image
 from dift_geo.matching.transfer import SoftArgmax, best_pixels
@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["KeypointTransfer", "carried"]
 
 AGGREGATES = ("image", "point", "category")
+CURVES = (
+    Curves(
+        file="pck.png",
+        metric="pck",
+        limits=ALPHAS,
+        x="threshold, as a share",
+        y="share of keypoints within it",
+        tail="/point",
+    ),
+)
 OVER = {
     "box": "the longer side of the target's box",
     "keypoints": "the longer side of the box around the target's keypoints",
@@ -85,6 +95,7 @@ class KeypointTransfer(Task[KeypointPair, Seen]):
             row=("pair", "target"),
             kind="category",
             by_group=False,
+            curves=CURVES,
             quoted=self.protocol.quoted,
             quoted_from=self.protocol.quoted_from,
         )

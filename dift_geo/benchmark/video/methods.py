@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dift_geo.backends.tasks import Propagation
 from dift_geo.benchmark.methods import Prepared
@@ -23,6 +22,7 @@ from dift_geo.benchmark.video.data import Sequence, Sequences
 from dift_geo.errors import InputError, NotAFolderError
 from dift_geo.images import content_hash, read_image
 from dift_geo.mapper import Mapper
+from dift_geo.progress import progress
 from dift_geo.recipe import fingerprint
 from dift_geo.video.carry import carried_masks
 from dift_geo.video.masks import read_mask, write_mask
@@ -100,7 +100,7 @@ class TrackedMasks:
         """Carry masks through the sequences that have none yet under this recipe."""
         folder = cache / self.name / f"masks-{fingerprint(self._recipe(), 10)}"
         missing: dict[str, str] = {}
-        for sequence in tqdm(self.data.sequences, f"track {self.name}", unit="sequence"):
+        for sequence in progress(self.data.sequences, f"track {self.name}", unit="sequence"):
             try:
                 self._track(sequence, photos.folder, folder)
             except (OSError, ValueError) as error:

@@ -1,6 +1,7 @@
 // The model in space: points, cameras, a view that turns. Draws when something changes, else rests.
+// Begins when the words of the page are on the screen.
 "use strict";
-(() => {
+requestAnimationFrame(() => setTimeout(() => {
   const stage = element("stage"), FAR = 2.5, FIELD = 50, STEP = 0.12;
   const posed = data.photos.map((photo, index) => ({ ...photo.pose, index, photo }))
     .filter((one) => one.photo.pose);
@@ -224,4 +225,4 @@
   if (data.photos.length) pickPhoto(posed.length ? posed[0].index : 0);
   window.viewer = { eye, controls, posed, renderer, project: (one) =>
     inScene(one, [0, 0, 0.7 * depth]).project(eye) };
-})();
+}));
