@@ -49,8 +49,8 @@ ORDER = (
     ("geometry", "backends", "matching", "store"),
     ("detectors", "pairs"),
     ("dift", "colmap"),
-    ("extractor", "mapper", "testing"),
-    ("engine", "pair", "report", "hloc_plugin", "video"),
+    ("extractor", "mapper", "pairing", "testing"),
+    ("engine", "pair", "report", "hloc_plugin", "sfm_options", "video"),
     ("sfm", "benchmark", "doctor", "explore"),
     ("cli",),
     ("v01",),  # import paths of 0.1
@@ -99,6 +99,7 @@ WRITERS = {"recipe.py", "backends/cache.py", "benchmark/homography/download.py",
 TESTED_WITH = {
     "imagefiles.py": "images.py",
     "imagefolder.py": "images.py",
+    "sfm_options.py": "sfm.py",
     "testing.py": "extending.py",
 }
 
