@@ -51,7 +51,7 @@ ORDER = (
     ("dift", "colmap"),
     ("extractor", "mapper", "pairing", "testing"),
     ("engine", "pair", "report", "hloc_plugin", "sfm_options", "video"),
-    ("sfm", "benchmark", "doctor", "explore"),
+    ("sfm", "plan", "benchmark", "doctor", "explore"),
     ("cli",),
     ("v01",),  # import paths of 0.1
 )
