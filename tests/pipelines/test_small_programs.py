@@ -72,7 +72,7 @@ def test_ways_to_choose_pairs_are_scored(pipeline_module, tmp_path, capsys):
 def test_many_pairs_are_timed_against_few(pipeline_module, monkeypatch, capsys):
     program = pipeline_module("bench/scale")
     monkeypatch.setattr(program, "match_apart", program.match_here)  # a process takes seconds
-    program.main("--images 6 --pairs 9 --few 3 --points 8 --dim 8".split())
+    program.main(["--images", "6", "--pairs", "9", "--few", "3", "--points", "8", "--dim", "8"])
     rows = json.loads(capsys.readouterr().out.splitlines()[0])
     assert [rows[name]["pairs"] for name in ("few", "many", "again")] == [3, 9, 9]
     assert rows["again"]["bytes_a_pair"] == rows["many"]["bytes_a_pair"]
