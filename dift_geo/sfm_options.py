@@ -77,7 +77,8 @@ class SfmOptions:
 
     def recipe(self) -> dict[str, object]:
         """What determines the model of given features and matches, for `summary.json`."""
-        return asdict(self)
+        how = list(self.choice.how)  # as JSON has it
+        return asdict(self) | {"choice": asdict(self.choice) | {"how": how} if how else None}
 
     def choose_pairs(
         self,
