@@ -2,115 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
 from dift_geo import __version__
-from dift_geo.colmap.cameras import (
-    CameraMode,
-    Intrinsics,
-    check_camera_models,
-    check_intrinsics,
-)
 from dift_geo.colmap.certify import certificate
 from dift_geo.colmap.doors import check_photos
 from dift_geo.colmap.filling import Stores, fill_database
 from dift_geo.colmap.mapping import (
-    MapperName,
     Reconstruction,
     model_summary,
     write_models,
 )
 from dift_geo.colmap.opinions import ask_mapper
-from dift_geo.colmap.verification import VERIFY_PX, Verification
 from dift_geo.colmap.workspace import Workspace
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import InputError, NoModelError
 from dift_geo.extractor import Extractor
 from dift_geo.images import list_images
 from dift_geo.matching.options import RATIO_FOR_MODELS, MatchOptions
-from dift_geo.options import check_ranges, option
-from dift_geo.pairs.choose import PAIRS_BY_WORD, choose_pairs, stored_pairs
+from dift_geo.pairs.choose import stored_pairs
 from dift_geo.pairs.lists import write_pairs
+from dift_geo.sfm_options import SfmOptions
 from dift_geo.stopwatch import Stopwatch
 from dift_geo.store.features import FeatureStore
 from dift_geo.types import Pair
 
 __all__ = ["SfmOptions", "reconstruct", "reconstruct_from_files", "reconstruct_from_stores"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SfmOptions:
-    """What can be asked of a reconstruction, once features are extracted and matched.
-
-    Raises InputError for an unknown word or a number out of range.
-
-    intrinsics: known cameras, from `read_intrinsics`; they start from the given parameters.
-    """
-
-    pairs: str | None = option(
-        None,
-        "exhaustive, sequential or a pairs file; default: what given matches hold, else exhaustive",
-        metavar="HOW",
-    )
-    overlap: int = option(
-        10, "images ahead that each is matched with, for sequential pairs", metavar="N", least=1
-    )
-    camera_mode: CameraMode = option("auto", "which images share a camera")
-    camera_model: str = option("SIMPLE_RADIAL", "a camera model of COLMAP", metavar="MODEL")
-    mapper: MapperName = option("incremental", "COLMAP's mapper; global is GLOMAP")
-    verify_px: float = option(
-        VERIFY_PX, "how far a match may lie from the geometry of its pair", metavar="PX", above=0
-    )
-    min_inliers: int = option(15, "matches of a pair that have to agree", metavar="N", least=1)
-    min_inlier_ratio: float = option(0.0, "share of them that has to", least=0, most=1)
-    seed: int = option(0, "of RANSAC and of the mapper's first attempt")
-    threads: int = option(
-        1,
-        "of the mapper; with one, the same seed gives the same model; 0 takes all processors",
-        metavar="N",
-        least=0,
-    )
-    intrinsics: Intrinsics | None = None
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
-
-    @property
-    def verification(self) -> Verification:
-        """What makes a pair a verified one."""
-        return Verification(
-            max_error_px=self.verify_px,
-            min_inliers=self.min_inliers,
-            min_inlier_ratio=self.min_inlier_ratio,
-        )
-
-    def recipe(self) -> dict[str, object]:
-        """What determines the model of given features and matches, for `summary.json`."""
-        return asdict(self)
-
-    def choose_pairs(self, names: Sequence[str], left_out: Collection[str] = ()) -> list[Pair]:
-        """The pairs of the named images that are to be matched.
-
-        left_out: images that could not be read; a file of pairs may name them all the same.
-        """
-        how = self.pairs or "exhaustive"
-        return choose_pairs(names, how, self.overlap, left_out=left_out)
-
-    def given_files(self) -> list[str]:
-        """Files that the user handed over: a list of pairs."""
-        return [] if self.pairs in (None, *PAIRS_BY_WORD) else [str(self.pairs)]
-
-    def check(self, names: Iterable[str]) -> None:
-        """Refuse cameras that COLMAP does not have, and intrinsics of none of the named photos.
-
-        Raises InputError.
-        """
-        check_camera_models([self.camera_model])
-        check_intrinsics(self.intrinsics or {}, names)
 
 
 def reconstruct(
@@ -146,7 +66,7 @@ def reconstruct(
     names = list_images(images)
     _need_two(names, f"{images} holds {len(names)} image(s)")
     options.check(names)
-    options.choose_pairs(names)  # a file of pairs that does not fit is refused before any work
+    options.check_pairs(names)
     features, matches = out / "features.h5", out / "matches.h5"
     with space.claimed():
         watch = Stopwatch()
@@ -154,8 +74,8 @@ def reconstruct(
         watch.lap("extract")
         readable = [name for name in names if name not in set(skipped)]
         _need_two(readable, f"{len(readable)} of {len(names)} images in {images} can be read")
-        pairs = options.choose_pairs(readable, set(skipped))
-        _need_pairs(pairs, options.pairs or "exhaustive", f"the {len(readable)} readable images")
+        pairs = options.choose_pairs(readable, set(skipped), features=features, images=images)
+        _need_pairs(pairs, options.pairs_word, f"the {len(readable)} readable images")
         match_pairs(features, pairs, matches, match, device=device)
         watch.lap("match")
         recipe = {"extractor": extractor.recipe(), "match": match.recipe(), **options.recipe()}
@@ -193,10 +113,10 @@ def reconstruct_from_files(
     with FeatureStore(features) as store:
         names = list(store)
         options.check(names)
-        if matches is not None and options.pairs is None:
+        if matches is not None and options.pairs is None and not options.choice.how:
             pairs = stored_pairs(names, matches)
         else:
-            pairs = options.choose_pairs(names)
+            pairs = options.choose_pairs(names, features=features, images=images)
         _need_pairs(pairs, matches or features, f"{len(names)} images")
         check_photos(images, store, sorted(set(chain.from_iterable(pairs))))
     recipe: dict[str, object] = {"features": str(features)}

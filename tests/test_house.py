@@ -49,9 +49,9 @@ ORDER = (
     ("geometry", "backends", "matching", "store"),
     ("detectors", "pairs"),
     ("dift", "colmap"),
-    ("extractor", "mapper", "testing"),
-    ("engine", "pair", "edit", "report", "hloc_plugin", "video"),
-    ("sfm", "benchmark", "doctor", "explore"),
+    ("extractor", "mapper", "pairing", "testing"),
+    ("engine", "pair", "edit", "report", "hloc_plugin", "sfm_options", "video"),
+    ("sfm", "plan", "benchmark", "doctor", "explore"),
     ("cli",),
     ("v01",),  # import paths of 0.1
 )
@@ -100,6 +100,7 @@ WRITERS = {"recipe.py", "backends/cache.py", "benchmark/homography/download.py",
 TESTED_WITH = {
     "imagefiles.py": "images.py",
     "imagefolder.py": "images.py",
+    "sfm_options.py": "sfm.py",
     "testing.py": "extending.py",
 }
 

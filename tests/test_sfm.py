@@ -55,7 +55,7 @@ def test_options_are_frozen_keywords_of_one_list():
     with pytest.raises(TypeError):
         SfmOptions("sequential")
     names = [field.name for field in fields(SfmOptions)]
-    assert [*option_names(SfmOptions), "intrinsics"] == names == list(options.recipe())
+    assert [*option_names(SfmOptions), "intrinsics", "choice"] == names == list(options.recipe())
     assert options.recipe()["camera_mode"] == "single"
 
 

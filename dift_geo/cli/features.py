@@ -1,4 +1,4 @@
-"""`dift-geo extract`, `pairs` and `match`: the steps of `reconstruct` one by one."""
+"""`dift-geo extract` and `match`: two of the steps of `reconstruct` one by one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dift_geo.options import add_flags
 if TYPE_CHECKING:
     from dift_geo.cli.flags import Commands
 
-__all__ = ["add_extract", "add_match", "add_pairs"]
+__all__ = ["add_extract", "add_match"]
 
 
 def add_extract(commands: Commands) -> None:
@@ -65,42 +65,6 @@ def _extract(
     rows = {"images": f"{done} of {len(names)}", "features": features}
     close({"images": done, "skipped": skipped, "features": features}, json, rows)
     return report_skipped(skipped)
-
-
-def add_pairs(commands: Commands) -> None:
-    """Register the command."""
-    from dift_geo.sfm import SfmOptions
-
-    parser = command(
-        commands,
-        "pairs",
-        _pairs,
-        "features store -> pairs file",
-        "dift-geo pairs features.h5 pairs.txt --pairs sequential",
-    )
-    parser.add_argument("features", type=Path, help="a features store, or a folder of images")
-    parser.add_argument("out", type=Path, help="lines of two names, as hloc and COLMAP read them")
-    add_json_flag(parser)
-    add_flags(parser, SfmOptions, only=["pairs", "overlap"], defaults={"pairs": "exhaustive"})
-
-
-def _pairs(features: Path, out: Path, pairs: str, overlap: int, json: bool) -> None:
-    from dift_geo.images import list_images
-    from dift_geo.pairs.choose import choose_pairs
-    from dift_geo.pairs.lists import write_pairs
-    from dift_geo.store.features import FeatureStore
-
-    check_apart(features=features, out=out)
-    check_file_to_write(out, text=True)
-    if features.is_dir():
-        names = list_images(features)
-    else:
-        check_features(features)
-        with FeatureStore(features) as store:
-            names = list(store)
-    chosen = choose_pairs(names, pairs, overlap)
-    write_pairs(out, chosen)
-    close({"images": len(names), "pairs": len(chosen), "list": out}, json)
 
 
 def add_match(commands: Commands) -> None:

@@ -25,8 +25,10 @@ from dift_geo.cli.download import add_download
 from dift_geo.cli.evaluate import add_evaluate
 from dift_geo.cli.exchange import add_export, add_import
 from dift_geo.cli.explore import add_explore
-from dift_geo.cli.features import add_extract, add_match, add_pairs
+from dift_geo.cli.features import add_extract, add_match
 from dift_geo.cli.homography import add_homography
+from dift_geo.cli.pairs import add_pairs
+from dift_geo.cli.plan import add_plan
 from dift_geo.cli.reconstruct import add_reconstruct
 from dift_geo.cli.report import add_report
 from dift_geo.cli.track import add_track
@@ -41,6 +43,7 @@ COMMANDS = (
     add_reconstruct,
     add_report,
     add_explore,
+    add_plan,
     add_extract,
     add_pairs,
     add_match,

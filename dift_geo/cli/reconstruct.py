@@ -19,6 +19,7 @@ from dift_geo.cli.flags import (
     take_extractor_options,
     take_match_options,
 )
+from dift_geo.cli.pairs import add_how_flags
 from dift_geo.cli.places import check_features, check_folder_to_write, check_matches
 from dift_geo.cli.report import page_words
 from dift_geo.errors import InputError
@@ -61,6 +62,7 @@ def add_reconstruct(commands: Commands) -> None:
     add_match_flags(parser, ratio=RATIO_FOR_MODELS)
     mapping = parser.add_argument_group("pairs and mapping")
     add_flags(mapping, SfmOptions, without=["seed"])
+    add_how_flags(mapping)
     mapping.add_argument(
         "--intrinsics",
         type=Path,
@@ -76,6 +78,7 @@ def _reconstruct(
     matches: Path | None,
     intrinsics: Path | None,
     masks: Path | None,
+    how: list[str],
     strict: bool,
     report: bool,
     json: bool,
@@ -83,6 +86,7 @@ def _reconstruct(
 ) -> int:
     from dift_geo.colmap.cameras import read_intrinsics
     from dift_geo.images import survey
+    from dift_geo.pairing import PairOptions
     from dift_geo.sfm import SfmOptions, reconstruct, reconstruct_from_files
 
     if matches is not None and features is None:
@@ -99,7 +103,8 @@ def _reconstruct(
     if matches is not None:
         check_matches(matches)
     cameras = None if intrinsics is None else read_intrinsics(intrinsics)
-    options = take_flags(SfmOptions, flags, seed=asked.seed, intrinsics=cameras)
+    choice = take_flags(PairOptions, flags, seed=asked.seed, how=tuple(how))
+    options = take_flags(SfmOptions, flags, seed=asked.seed, intrinsics=cameras, choice=choice)
     if features is not None:
         result = reconstruct_from_files(
             images, out, features, matches, options, match, device=device

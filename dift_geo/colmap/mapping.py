@@ -155,11 +155,14 @@ def _shows_depth(
     options = pycolmap.TwoViewGeometryOptions()
     options.ransac.random_seed = 0
     options.ransac.max_error *= scale
-    seen = []
+    cameras, points = [], []
     for number in pycolmap.pair_id_to_image_pair(pair_id):
-        camera = database.read_camera(database.read_image(number).camera_id)
-        seen += [camera, np.asarray(database.read_keypoints(number))[:, :2].astype(np.float64)]
-    again = pycolmap.estimate_two_view_geometry(*seen, found.inlier_matches, options)
+        cameras.append(database.read_camera(database.read_image(number).camera_id))
+        keypoints = np.asarray(database.read_keypoints(number))
+        points.append(keypoints[:, :2].astype(np.float64))
+    again = pycolmap.estimate_two_view_geometry(
+        cameras[0], points[0], cameras[1], points[1], found.inlier_matches, options
+    )
     return again.config in [kind.value for kind in ordinary]
 
 

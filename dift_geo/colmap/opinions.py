@@ -42,6 +42,7 @@ SEEDS = 8  # of the mapper, at most, where runs leave half of the images out
 # up to so many images a run takes seconds, and it is worth asking until two runs agree
 SMALL, SMALL_RUNS, RUNS = 30, 4, 2
 AGREE_DEG, AGREE_SHARE = 1.0, 0.9
+NEAR_DEG = 3.0  # where no two runs agree, those that say nearly the same count before one alone
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,12 @@ class Opinion:
             return 0.0
         return sum(witness.within for witness in self.held.ask(self.models[0]).values()) / total
 
-    def agrees_with(self, other: Opinion) -> bool:
+    def agrees_with(self, other: Opinion, within_deg: float = AGREE_DEG) -> bool:
         """Whether both have as many images in about the same places."""
         if not self.models or self.registered != other.registered:
             return False
         apart = quantile_deg(disagreements_deg(self.poses, [other.poses]), AGREE_SHARE)
-        return apart is not None and apart <= AGREE_DEG
+        return apart is not None and apart <= within_deg
 
 
 def ask_mapper(
@@ -165,18 +166,19 @@ def _until_agreed(ask: Callable[[int], Opinion], seed: int, count: int) -> list[
     return found
 
 
-def _supporters(opinions: Sequence[Opinion], one: Opinion) -> int:
+def _supporters(opinions: Sequence[Opinion], one: Opinion, within_deg: float = AGREE_DEG) -> int:
     """How many other opinions are about the same."""
-    return sum(one.agrees_with(other) for other in opinions if other is not one)
+    return sum(one.agrees_with(other, within_deg) for other in opinions if other is not one)
 
 
-def _worth(opinions: Sequence[Opinion], one: Opinion) -> tuple[bool, float, int, int]:
+def _worth(opinions: Sequence[Opinion], one: Opinion) -> tuple[bool, bool, float, int, int]:
     """By which the best of several is found: that a second one says the same counts first, as one
     alone may happen to explain the few matches that it was not shown.
     """
     whole = 2 * one.registered >= max(other.registered for other in opinions)
     supported = whole and _supporters(opinions, one) > 0
-    return supported, one.consistency, one.registered, one.models[0].num_points3D()
+    nearly = whole and _supporters(opinions, one, NEAR_DEG) > 0
+    return supported, nearly, one.consistency, one.registered, one.models[0].num_points3D()
 
 
 def map_database(

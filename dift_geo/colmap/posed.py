@@ -19,7 +19,7 @@ from dift_geo.frames import from_colmap
 if TYPE_CHECKING:
     import pycolmap
 
-__all__ = ["intrinsics_matrix", "is_model", "read_model_cameras"]
+__all__ = ["intrinsics_matrix", "is_model", "read_model", "read_model_cameras"]
 
 # pinholes, and models that are one where the rest of their parameters is 0
 PERSPECTIVE = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
@@ -33,20 +33,25 @@ def is_model(folder: str | Path) -> bool:
     )
 
 
+def read_model(folder: str | Path) -> pycolmap.Reconstruction:
+    """A COLMAP model, binary or text. Raises InputError for a folder that holds none."""
+    import pycolmap
+
+    if not is_model(folder):
+        raise InputError(f"{folder} holds no COLMAP model, expected cameras and images, bin or txt")
+    try:
+        return pycolmap.Reconstruction(str(folder))
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"{folder} cannot be read as a COLMAP model: {error}") from error
+
+
 def read_model_cameras(folder: str | Path) -> dict[str, KnownCamera]:
     """The cameras of all photos that a COLMAP model registers, by image name.
 
     Raises InputError for a folder that holds no model and for a lens that distorts: there is no
     single matrix of intrinsics then.
     """
-    import pycolmap
-
-    if not is_model(folder):
-        raise InputError(f"{folder} holds no COLMAP model, expected cameras and images, bin or txt")
-    try:
-        model = pycolmap.Reconstruction(str(folder))
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"{folder} cannot be read as a COLMAP model: {error}") from error
+    model = read_model(folder)
     found = {}
     for image in model.images.values():
         if not image.has_pose:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dift_geo.colmap.cameras import read_cameras
 from dift_geo.colmap.mapping import cam_from_world
 from dift_geo.colmap.pixels import scale_of
-from dift_geo.colmap.posed import is_model
+from dift_geo.colmap.posed import read_model
 from dift_geo.colmap.uncertainty import Uncertainty, camera_uncertainties
 from dift_geo.detectors.colmap_database import ColmapDatabase, read_database
 from dift_geo.errors import InputError
@@ -106,7 +106,7 @@ def read_poses(path: str | Path) -> dict[str, NDArray[np.float64]]:
     Raises MissingFileError where there is no file and InputError for what is neither.
     """
     if Path(path).is_dir():
-        return cam_from_world(_read_model(Path(path)))
+        return cam_from_world(read_model(Path(path)))
     return {name: camera.cam_from_world for name, camera in read_cameras(path).items()}
 
 
@@ -115,7 +115,7 @@ def read_seen(database: str | Path, model: str | Path) -> SeenModel:
 
     Raises MissingFileError, InputError and StoreError for what is not there or damaged.
     """
-    found = _read_model(Path(model))
+    found = read_model(Path(model))
     points = _Points.of(found)
     registered = {image.name: image for image in found.images.values() if image.has_pose}
     cameras = {name: found.cameras[image.camera_id] for name, image in registered.items()}
@@ -154,17 +154,6 @@ class _Points:
             np.array([point.track.length() for _, point in points], np.int64),
             {point_id: row for row, (point_id, _) in enumerate(points)},
         )
-
-
-def _read_model(folder: Path) -> pycolmap.Reconstruction:
-    import pycolmap
-
-    if not is_model(folder):
-        raise InputError(f"{folder} holds no COLMAP model, expected cameras and images, bin or txt")
-    try:
-        return pycolmap.Reconstruction(str(folder))
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"{folder} cannot be read as a COLMAP model: {error}") from error
 
 
 def _photo(

@@ -13,7 +13,14 @@ from dift_geo.pairs.text import numbered_lines, plain_name, similar_name
 from dift_geo.recipe import write_whole
 from dift_geo.types import Pair
 
-__all__ = ["exhaustive_pairs", "read_pairs", "sequential_pairs", "unique_pairs", "write_pairs"]
+__all__ = [
+    "exhaustive_pairs",
+    "read_pairs",
+    "sequences",
+    "sequential_pairs",
+    "unique_pairs",
+    "write_pairs",
+]
 
 logger = logging.getLogger(__name__)
 SEPARATORS = " ,;"  # between two names; a tab comes before all of them
@@ -32,15 +39,19 @@ def sequential_pairs(names: Sequence[str], overlap: int = 10) -> list[Pair]:
     """
     if overlap < 1:
         raise InputError(f"overlap is {overlap}, expected at least 1")
-    folders: dict[str, list[str]] = {}
-    for name in names:
-        folders.setdefault(name.rpartition("/")[0], []).append(name)
     pairs: list[Pair] = []
-    for group in folders.values():
-        group.sort(key=_in_order)
+    for group in sequences(names):
         for i, name in enumerate(group):
             pairs += [(name, later) for later in group[i + 1 : i + 1 + overlap]]
     return pairs
+
+
+def sequences(names: Iterable[str]) -> list[list[str]]:
+    """The images of each folder in order, where numbers count as such: frame2 before frame10."""
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    return [sorted(group, key=_in_order) for group in folders.values()]
 
 
 def _in_order(name: str) -> tuple[list[str | int], str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ Row = tuple[str | int, ...]
 Rows = Mapping[str, Row]  # by the path of the group
 END = struct.Struct(">QI8s")  # bytes of the table, their checksum, MAGIC
 MAGIC = b"diftgeo1"
+BLOCK = 0xFFFF  # bytes of a block that is not compressed, at most
 
 
 class Writable(Protocol):
@@ -36,9 +38,26 @@ class Writable(Protocol):
 def append_index(file: Writable, rows: Rows) -> None:
     """Put the table behind the end of a file."""
     columns = [list(rows), *zip(*rows.values())]
-    data = zlib.compress(json.dumps([_packed(column) for column in columns]).encode(), 1)
+    data = _compressed(json.dumps([_packed(column) for column in columns]).encode())
     file.seek(0, os.SEEK_END)
     file.write(data + END.pack(len(data), zlib.crc32(data), MAGIC))
+
+
+def _compressed(data: bytes) -> bytes:
+    """As zlib has it.
+
+    pycolmap 4.2 carries a zlib of its own. Where it was loaded before Python's, the two are mixed
+    up, and the first compression of the process ends it with `free(): invalid pointer`. There the
+    data is wrapped without being compressed, which any zlib reads.
+    """
+    loaded = [name for name in sys.modules if name in ("zlib", "pycolmap._core")]
+    if loaded[0] == "zlib":
+        return zlib.compress(data, 1)
+    parts = [data[i : i + BLOCK] for i in range(0, len(data), BLOCK)] or [b""]
+    wrapped = [b"\x78\x01"]  # RFC 1950, and RFC 1951 for its stored blocks
+    for number, part in enumerate(parts, 1):
+        wrapped += [struct.pack("<BHH", number == len(parts), len(part), len(part) ^ BLOCK), part]
+    return b"".join([*wrapped, struct.pack(">I", zlib.adler32(data))])
 
 
 def has_index(file: BinaryIO) -> bool:

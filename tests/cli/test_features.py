@@ -75,6 +75,26 @@ def test_pairs_refuse_an_overlap_of_nothing(command, photos, tmp_path) -> None:
     assert "overlap is 0" in done.err
 
 
+def test_pairs_by_words_within_a_budget(command, photos, extracted, tmp_path) -> None:
+    out, vectors = tmp_path / "p.txt", tmp_path / "g.h5"
+    words = ["--how", "retrieval:1", "--how", "sequential:1", "--global-descriptors", vectors]
+    done = command("pairs", extracted[0], out, *words, "--budget", 4)
+    assert done.code == 0, done.err
+    expected = ["0.png 1.png", "1.png 2.png", "2.png 3.png", "3.png 4.png"]
+    assert out.read_text().splitlines() == expected
+    assert vectors.is_file()
+    done = command("pairs", photos, out, *words)
+    assert done.code == 1
+    assert "retrieval:N needs features: give a features store instead of" in done.err
+    done = command("pairs", photos, out, "--how", "exhaustive", "--pairs", "sequential")
+    assert "--pairs and --how both say which pairs to match" in done.err
+    done = command("reconstruct", photos, tmp_path / "out", "--how", "poses:3")
+    assert done.err.splitlines() == [
+        "dift-geo: poses:N needs poses: give a COLMAP model with --from-model"
+    ]
+    assert not (tmp_path / "out").exists()
+
+
 def test_stores_that_do_not_fit_are_told(tmp_path, command) -> None:
     broken, missing, p, m = (tmp_path / name for name in ("f.h5", "none.h5", "p.txt", "m.h5"))
     broken.write_text("no hdf5")

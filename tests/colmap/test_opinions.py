@@ -102,6 +102,21 @@ def test_what_two_runs_say_counts_before_what_one_explains(
     assert [opinion.seed for opinion in found] == [0, 2, 1]
 
 
+def test_where_none_agree_nearly_the_same_counts_before_one_alone(
+    scene, database, mapping, monkeypatch, tmp_path
+) -> None:
+    alone = {0: 0.99, 1: 0.9, 2: 0.95, 3: 0.98}
+    monkeypatch.setattr(Opinion, "consistency", property(lambda opinion: alone[opinion.seed]))
+    models = [bent(scene.poses, amount) for amount in (2.0, 0.0, 0.1, -1.5)]
+    mapping.found = [[model] for model in models]
+    found = ask_mapper(database, tmp_path / "models")
+    assert mapping.seeds == [0, 1, 2, 3]
+    by_seed = {opinion.seed: opinion for opinion in found}
+    assert not by_seed[1].agrees_with(by_seed[2])
+    assert by_seed[1].agrees_with(by_seed[2], 3.0)
+    assert [opinion.seed for opinion in found] == [2, 1, 0, 3]
+
+
 def test_runs_that_never_agree_end(scene, database, mapping, tmp_path) -> None:
     mapping.found = [[bent(scene.poses, 0.5 + k)] for k in range(9)]
     found = ask_mapper(database, tmp_path / "models")

@@ -46,6 +46,39 @@ def test_a_descriptor_without_a_model_has_a_row_as_well(pipeline_module, tmp_pat
     assert "no model: COLMAP found no model: 2 images" in capsys.readouterr().out
 
 
+def test_ways_to_choose_pairs_are_scored(pipeline_module, tmp_path, capsys):
+    pytest.importorskip("skimage", reason="scikit-image carries the photographs")
+    scene = tmp_path / "scene"
+    pipeline_module("rendered_scene").write_scene(scene / "images", views=3, size_wh=(320, 240))
+    program = pipeline_module("bench/retrieval")
+    names = sorted(path.name for path in (scene / "images").glob("*.png"))
+    truth = {a: {b: 40 if a != b else 0 for b in names if b != a} for a in names}
+    truth[names[0]][names[2]] = truth[names[2]][names[0]] = 3
+    lists = {names[0]: [names[2], names[1]], names[1]: [names[0], names[2]], names[2]: []}
+    assert program.recall(truth, lists, 1) == pytest.approx(1 / 3)
+    assert program.recall(truth, lists, 2) == pytest.approx(2 / 3)
+    R = "1 0 0 0 0 1 0 0 0 0 1 0"
+    lines = [f"{name} 320 240 300 300 160 120 {R[:6]}{i} {R[8:]}" for i, name in enumerate(names)]
+    (scene / "cameras_gt.txt").write_text("\n".join(lines))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scene-truth.json").write_text(json.dumps(truth))
+    words = ["--descriptor", "rootsift", "--size", "320", "--max-keypoints", "200"]
+    program.main([str(tmp_path / "out"), str(scene), *words])
+    row = json.loads(capsys.readouterr().out)
+    assert row["true neighbours"] == pytest.approx(4 / 3)
+    assert row["recall@10"] == dict.fromkeys(("random", "sequential", "vocabulary", "retrieval"), 1)
+
+
+def test_many_pairs_are_timed_against_few(pipeline_module, monkeypatch, capsys):
+    program = pipeline_module("bench/scale")
+    monkeypatch.setattr(program, "match_apart", program.match_here)  # a process takes seconds
+    program.main(["--images", "6", "--pairs", "9", "--few", "3", "--points", "8", "--dim", "8"])
+    rows = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert [rows[name]["pairs"] for name in ("few", "many", "again")] == [3, 9, 9]
+    assert rows["again"]["bytes_a_pair"] == rows["many"]["bytes_a_pair"]
+    assert len({*program.pairs_ahead(6, 9)}) == 9
+
+
 def test_matching_is_timed_against_the_products(pipeline_module, capsys):
     words = ["--images", "3", "--points", "40", "--dims", "16", "--repeats", "1"]
     pipeline_module("bench/match").main([*words, "--without-hloc"])

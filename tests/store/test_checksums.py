@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+import textwrap
+import zlib
 from pathlib import Path
 
 import h5py
@@ -11,6 +15,7 @@ import pytest
 from stored import RECIPE, assert_equal, features, matches
 
 from dift_geo.errors import StoreError
+from dift_geo.store import index
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.index import read_index
 from dift_geo.store.matches import MatchStore
@@ -128,3 +133,29 @@ def test_an_index_goes_when_another_program_changes_the_file(tmp_path: Path) -> 
     assert len(read_index(path, 4) or ()) == 3
     with MatchStore(path) as store:
         assert list(store) == [("a", "b"), ("a", "c"), ("x-y", "z")]
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 200_000])
+def test_what_is_wrapped_without_being_compressed_is_what_zlib_reads(monkeypatch, size) -> None:
+    data = np.random.default_rng(0).bytes(size)
+    others = {name: module for name, module in sys.modules.items() if name != "zlib"}
+    monkeypatch.setattr(sys, "modules", {"pycolmap._core": None, **others, "zlib": zlib})
+    wrapped = index._compressed(data)
+    assert zlib.decompress(wrapped) == data
+    assert len(wrapped) >= size
+
+
+def test_stores_are_written_where_pycolmap_was_imported_before_all_else(tmp_path: Path) -> None:
+    code = f"""
+        import pycolmap
+        import dift_geo, numpy as np
+        keypoints = dift_geo.Keypoints(np.ones((3, 2)), np.ones(3), (9, 9))
+        with dift_geo.FeatureStore({str(tmp_path / "f.h5")!r}, {{}}) as store:
+            for i in range(5):
+                store[str(i)] = dift_geo.Features(keypoints, np.eye(3))
+        with dift_geo.FeatureStore({str(tmp_path / "f.h5")!r}) as store:
+            print(len(store))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr[-500:]

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from dift_geo.backends.tasks import Propagation
 from dift_geo.benchmark.joints.data import Clip, Clips
@@ -22,6 +21,7 @@ from dift_geo.benchmark.task import Photos
 from dift_geo.errors import InputError
 from dift_geo.images import content_hash, read_image
 from dift_geo.mapper import Mapper
+from dift_geo.progress import progress
 from dift_geo.recipe import fingerprint, write_whole
 from dift_geo.video.joints import carried_joints
 
@@ -63,7 +63,7 @@ class CarriedJoints:
         folder = cache / self.name / f"joints-{fingerprint(self._recipe(), 10)}"
         found: dict[str, Points] = {}
         missing: dict[str, str] = {}
-        for clip in tqdm(self.data.clips, f"track {self.name}", unit="clip"):
+        for clip in progress(self.data.clips, f"track {self.name}", unit="clip"):
             try:
                 found |= zip(clip.frames, self._carried(clip, photos.folder, folder))
             except (OSError, ValueError) as error:

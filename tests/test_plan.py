@@ -1,0 +1,82 @@
+"""What a run will take: counts against the run itself, what a probe is, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import textured
+
+from dift_geo.engine.loops import extract_images, match_pairs
+from dift_geo.errors import InputError
+from dift_geo.extractor import Extractor
+from dift_geo.images import list_images, write_image
+from dift_geo.pairing import PairOptions
+from dift_geo.plan import count_pairs, plan_run
+from dift_geo.sfm_options import SfmOptions
+from dift_geo.testing import FakeDetector
+
+
+class Plain:
+    """Describes every keypoint by ones: nothing is computed."""
+
+    weight = 1.0
+
+    def describe(self, image, keypoints, name):
+        return np.ones((len(keypoints), 8), np.float32) / 8**0.5
+
+    def recipe(self):
+        return {"name": "plain"}
+
+
+EXTRACTOR = Extractor(FakeDetector(spacing=8), Plain())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("planned")
+    for i in range(9):
+        write_image(place / f"{i}.png", textured((80, 64), i))
+    return place
+
+
+def words(*how, **others) -> SfmOptions:
+    return SfmOptions(choice=PairOptions(how=how, **others))
+
+
+def test_counts_and_bytes_are_those_of_the_run(folder, tmp_path) -> None:
+    plan = plan_run(folder, EXTRACTOR, probe=3)
+    names = list_images(folder)
+    pairs = SfmOptions().choose_pairs(names)
+    extract_images(folder, names, EXTRACTOR, tmp_path / "f.h5")
+    match_pairs(tmp_path / "f.h5", pairs, tmp_path / "m.h5")
+    assert (plan.images, plan.pairs, plan.exact_pairs, plan.probe) == (9, 36, True, 3)
+    assert plan.keypoints == 10 * 8
+    for told, file in ((plan.features_bytes, "f.h5"), (plan.matches_bytes, "m.h5")):
+        size = (tmp_path / file).stat().st_size
+        assert 0.5 * size < told < 2 * size
+    assert plan.extract_seconds > 0
+    assert plan.match_seconds > 0
+    assert [path.name for path in sorted(folder.iterdir())] == names  # nothing is left there
+
+
+def test_pairs_that_features_will_choose_are_at_most_so_many(folder) -> None:
+    names = list_images(folder)
+    assert count_pairs(names, words("sequential:1"), folder) == (8 + 7 + 5 + 1, True)
+    assert count_pairs(names, words("retrieval:2"), folder) == (18, False)
+    exact, _ = count_pairs(names, words("sequential:1"), folder)
+    assert count_pairs(names, words("retrieval:1", "sequential:1"), folder) == (exact + 9, False)
+    assert count_pairs(names, words("retrieval:50"), folder) == (36, False)
+    assert count_pairs(names, words("retrieval:2", budget=7), folder) == (7, False)
+    assert count_pairs(names, words("exhaustive", budget=7), folder) == (7, True)
+    assert count_pairs(names, SfmOptions(pairs="sequential", overlap=1), folder) == (8, True)
+
+
+def test_photos_that_cannot_be_read_and_too_few_are_told(folder, tmp_path) -> None:
+    write_image(tmp_path / "a.png", textured((80, 64)))
+    with pytest.raises(InputError, match=r"holds 1 image\(s\), expected at least 2 to plan for"):
+        plan_run(tmp_path, EXTRACTOR)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="1 of 2 photos that were tried can be read"):
+        plan_run(tmp_path, EXTRACTOR)
+    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
+    assert plan_run(tmp_path, EXTRACTOR).images == 3
