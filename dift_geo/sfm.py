@@ -23,6 +23,7 @@ from dift_geo.errors import InputError, NoModelError
 from dift_geo.extractor import Extractor
 from dift_geo.images import list_images
 from dift_geo.matching.options import RATIO_FOR_MODELS, MatchOptions
+from dift_geo.pairs.choose import choose_pairs as choose_pairs  # where 0.1 had it
 from dift_geo.pairs.choose import stored_pairs
 from dift_geo.pairs.lists import write_pairs
 from dift_geo.sfm_options import SfmOptions

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_reconstruct"]
 
+PAIRS = ("pairs", "overlap")
+
 
 def add_reconstruct(commands: Commands) -> None:
     """Register the command."""
@@ -60,9 +62,11 @@ def add_reconstruct(commands: Commands) -> None:
     )
     add_extractor_flags(parser, for_models=True)
     add_match_flags(parser, ratio=RATIO_FOR_MODELS)
-    mapping = parser.add_argument_group("pairs and mapping")
-    add_flags(mapping, SfmOptions, without=["seed"])
-    add_how_flags(mapping)
+    chosen = parser.add_argument_group("pairs")
+    add_flags(chosen, SfmOptions, only=PAIRS)
+    add_how_flags(chosen)
+    mapping = parser.add_argument_group("mapping")
+    add_flags(mapping, SfmOptions, without=["seed", *PAIRS])
     mapping.add_argument(
         "--intrinsics",
         type=Path,

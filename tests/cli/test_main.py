@@ -44,7 +44,7 @@ FLAGS = {
     | {"ratio": 0.9, "features": None, "matches": None, "pairs": None, "overlap": 10}
     | {"intrinsics": None, "mapper": "incremental", "strict": False},
     "extract": EXTRACTOR | SUITED | {"strict": False},
-    "pairs": {"pairs": "exhaustive", "overlap": 10},
+    "pairs": {"pairs": None, "overlap": 10},  # none is exhaustive, as before
     "match": MATCHING | {"device": "cpu"},
     "homography": EXTRACTOR
     | MATCHING

@@ -107,7 +107,7 @@ def test_protocols_of_all_tasks() -> None:
     assert (
         *("dift", "gluefactory", "loftr", "mma"),
         *("megadepth1500", "scannet1500", "imc", "poses"),
-        *("pf-willow", "spair71k", "cub", "davis2017"),
+        *("pf-willow", "spair71k", "cub", "davis2017", "jhmdb"),
     ) == PROTOCOLS
     assert (default_keypoints("poses"), default_keypoints("dift")) == (8192, 1000)
     with pytest.raises(InputError, match="protocol is 'x', expected one of dift"):
