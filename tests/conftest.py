@@ -4,6 +4,7 @@ present.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import signal
@@ -42,6 +43,12 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded stays loaded: looking at it again and again takes a twentieth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def textured(size_wh: tuple[int, int] = (320, 240), seed: int = 0) -> np.ndarray:

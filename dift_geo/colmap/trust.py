@@ -36,6 +36,8 @@ REGISTERED = (0.8, 0.5)
 CONTRADICTING = (0.15, 0.3)
 FOCAL = (0.1, 0.3)
 LEAST_HELD_OUT = 50  # matches, for a share that says anything
+# photos, where focal lengths of several cameras are unknown: fewer agree on wrong ones, too
+LEAST_PHOTOS = 6
 # of an image or a pair by itself
 WEAK_DEG, WEAK_POINTS, CONTRADICTS, TELLING = 2.0, 30, 0.5, 4
 
@@ -46,6 +48,7 @@ class Evidence:
 
     images: that there are.
     registered: those that the model has.
+    free_cameras: of the model, those whose focal length nobody gave.
     runs: of the mapper that were compared, this one included.
     runs_agree_deg: the difference to the middle one of the other runs that nine of ten pairs of
         images stay below, in degrees; None with one run.
@@ -62,6 +65,7 @@ class Evidence:
 
     images: int
     registered: int
+    free_cameras: int
     runs: int
     runs_agree_deg: float | None
     held_out: int
@@ -107,6 +111,7 @@ def gather(
     return Evidence(
         images=images,
         registered=len(own),
+        free_cameras=sum(not camera.has_prior_focal_length for camera in model.cameras.values()),
         runs=1 + len(others),
         runs_agree_deg=quantile_deg(apart, AGREE_SHARE),
         held_out=total,
@@ -153,6 +158,11 @@ def _doubts(evidence: Evidence, limit: int) -> Iterator[str]:
         )
     if evidence.registered < REGISTERED[limit] * evidence.images:
         yield f"{evidence.registered} of {evidence.images} images are registered"
+    if limit == 0 and evidence.registered < LEAST_PHOTOS and evidence.free_cameras > 1:
+        yield (
+            f"{evidence.registered} photos say little about {evidence.free_cameras} unknown focal "
+            f"lengths; {LEAST_PHOTOS} do, or --intrinsics, or --camera-mode single"
+        )
     if evidence.focal is None:
         if limit == 0:
             yield "the uncertainty of its cameras cannot be computed"

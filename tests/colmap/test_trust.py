@@ -15,6 +15,7 @@ from dift_geo.colmap.trust import Evidence, gather, judge
 GOOD = Evidence(
     images=10,
     registered=10,
+    free_cameras=10,
     runs=2,
     runs_agree_deg=0.2,
     held_out=900,
@@ -43,6 +44,8 @@ def test_what_is_good_in_all_respects_is_high() -> None:
         ({"runs_agree_deg": 2.0}, "medium", "2 degrees apart"),
         ({"runs_agree_deg": 30.0}, "low", "30 degrees apart"),
         ({"runs_agree_deg": None}, "medium", "one run alone"),
+        ({"images": 5, "registered": 5, "free_cameras": 5}, "medium", "5 unknown focal lengths"),
+        ({"images": 5, "registered": 5, "free_cameras": 1}, "high", "2 runs agree"),
         ({"held_out_within_2px": 0.85}, "medium", "explains 85 % of 900"),
         ({"held_out_within_2px": 0.5}, "low", "explains 50 % of 900"),
         ({"held_out_within_2px": None, "held_out": 0}, "medium", "0 matches could be withheld"),
