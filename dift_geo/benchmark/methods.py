@@ -36,6 +36,7 @@ __all__ = [
     "Method",
     "Prepared",
     "StoredMethod",
+    "check_name",
     "stored_methods",
 ]
 
@@ -79,6 +80,12 @@ class AnyMethod(Protocol[GivenOut]):
         ...
 
 
+def check_name(name: str) -> None:
+    """Refuse the name of a row that cannot become a folder. Raises InputError."""
+    if not re.fullmatch(r"[\w.+-]+", name):
+        raise InputError(f"method name is {name!r}, expected letters, digits and . + - _ only")
+
+
 @dataclass(frozen=True)
 class Method:
     """Our own features and matches, exported into stores under their recipe.
@@ -96,10 +103,7 @@ class Method:
     matching: MatchOptions | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.+-]+", self.name):
-            raise InputError(
-                f"method name is {self.name!r}, expected letters, digits and . + - _ only"
-            )
+        check_name(self.name)
         given = MatchOptions(ratio=self.ratio, min_similarity=self.min_similarity)
         if self.matching is not None and given != MatchOptions():
             raise InputError(

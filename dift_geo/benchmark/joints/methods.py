@@ -5,7 +5,6 @@ scores.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 
 from dift_geo.backends.tasks import Propagation
 from dift_geo.benchmark.joints.data import Clip, Clips
-from dift_geo.benchmark.methods import Prepared
+from dift_geo.benchmark.methods import Prepared, check_name
 from dift_geo.benchmark.task import Photos
-from dift_geo.errors import InputError
 from dift_geo.images import content_hash, read_image
 from dift_geo.mapper import Mapper
 from dift_geo.progress import progress
@@ -46,10 +44,7 @@ class CarriedJoints:
     settings: Propagation | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.+-]+", self.name):
-            raise InputError(
-                f"method name is {self.name!r}, expected letters, digits and . + - _ only"
-            )
+        check_name(self.name)
 
     @property
     def propagation(self) -> Propagation:

@@ -5,17 +5,15 @@ kept on disk. Knows no scores.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from dift_geo.benchmark.methods import Prepared
+from dift_geo.benchmark.methods import Prepared, check_name
 from dift_geo.benchmark.task import Photos
 from dift_geo.dift.featuremap import FeatureMap
-from dift_geo.errors import InputError
 from dift_geo.images import read_image
 from dift_geo.mapper import Mapper
 from dift_geo.progress import progress
@@ -53,10 +51,7 @@ class MapMethod:
     told: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.+-]+", self.name):
-            raise InputError(
-                f"method name is {self.name!r}, expected letters, digits and . + - _ only"
-            )
+        check_name(self.name)
 
     def prepare(self, photos: Photos, cache: Path, device: str) -> Prepared[Seen]:
         """Make the maps that are not on disk yet; every recipe has a folder of its own."""

@@ -7,7 +7,6 @@ Whatever a row is, it ends as a folder of palette PNGs, `<sequence>/<frame>.png`
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -16,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.backends.tasks import Propagation
-from dift_geo.benchmark.methods import Prepared
+from dift_geo.benchmark.methods import Prepared, check_name
 from dift_geo.benchmark.task import Photos
 from dift_geo.benchmark.video.data import Sequence, Sequences
-from dift_geo.errors import InputError, NotAFolderError
+from dift_geo.errors import NotAFolderError
 from dift_geo.images import content_hash, read_image
 from dift_geo.mapper import Mapper
 from dift_geo.progress import progress
@@ -86,10 +85,7 @@ class TrackedMasks:
     settings: Propagation | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.+-]+", self.name):
-            raise InputError(
-                f"method name is {self.name!r}, expected letters, digits and . + - _ only"
-            )
+        check_name(self.name)
 
     @property
     def propagation(self) -> Propagation:
