@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from torch import Tensor
 from dift_geo.backends.cache import cache_folder, files_fingerprint, write_cached
 from dift_geo.backends.checkpoint import Checkpoint
 from dift_geo.backends.hub import Source
+from dift_geo.backends.pretrained import pretrained
 from dift_geo.backends.weights import find_weights, read_tensors
 from dift_geo.errors import InputError, MissingFileError, MissingPackageError
 
@@ -110,22 +110,20 @@ def _text_encoder(
     folder = source.folder / part
     files = find_weights(folder, variants)
     kind = CLIPTextModelWithProjection if projected else CLIPTextModel
-    with warnings.catch_warnings():
-        # transformers announces its own deprecations here; none concerns the user
-        warnings.simplefilter("ignore")
-        try:
-            encoder = kind.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=files[0].suffix == ".safetensors",
-                variant="fp16" if ".fp16." in files[0].name else None,
-                dtype=torch.float32,
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            _require_whole(files)
-            raise InputError(
-                f"{folder} cannot be read as {kind.__name__}: {' '.join(str(error).split())[:200]}"
-            ) from error
+    try:
+        encoder = pretrained(
+            kind,
+            folder,
+            use_safetensors=files[0].suffix == ".safetensors",
+            variant="fp16" if ".fp16." in files[0].name else None,
+        )
+    except InputError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        _require_whole(files)
+        raise InputError(
+            f"{folder} cannot be read as {kind.__name__}: {' '.join(str(error).split())[:200]}"
+        ) from error
     return encoder.eval()
 
 

@@ -8,7 +8,6 @@ Knows nothing of keypoints or labels.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from dift_geo.backends.config import Dense, DiftConfig, Mode, ReadingName, readi
 from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision, pick_device, pick_dtype
 from dift_geo.backends.hub import locate
+from dift_geo.backends.pretrained import pretrained
 from dift_geo.backends.tap import run_until
 from dift_geo.backends.tasks import Propagation, TaskName
 from dift_geo.backends.weights import find_weights
@@ -244,18 +244,14 @@ def _load(kind: VitKind, name: str, folder: Path, config: Mapping[str, object]) 
             f"{' or '.join(kind.types)} for {name}"
         )
     find_weights(folder)  # its message is clearer than the library's
-    with warnings.catch_warnings():
-        # transformers announces its own deprecations here; none concerns the user
-        warnings.simplefilter("ignore")
-        try:
-            model: PreTrainedModel = getattr(transformers, wanted).from_pretrained(
-                folder, local_files_only=True, dtype=torch.float32
-            )
-        except Exception as error:  # whatever a damaged file makes of it
-            raise InputError(
-                f"{folder} cannot be read as {wanted}: {' '.join(str(error).split())[:200]}"
-            ) from error
-    return model
+    try:
+        return pretrained(getattr(transformers, wanted), folder)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of it
+        raise InputError(
+            f"{folder} cannot be read as {wanted}: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def _normalisation(folder: Path, kind: VitKind) -> tuple[tuple[float, ...], tuple[float, ...]]:

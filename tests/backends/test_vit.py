@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from small_backbones import vit_folders
 
 from dift_geo.backends.loader import load_backend
@@ -123,6 +124,27 @@ def test_what_cannot_be_used_is_refused(folders, tmp_path):
     (copy / "config.json").write_text("{")
     with pytest.raises(InputError, match="is damaged"):
         load_backend(f"dino:{copy}")
+
+
+@pytest.mark.parametrize("name", PATCH)
+def test_a_weight_that_is_not_there_is_not_drawn_at_random(name, folders, tmp_path, capfd):
+    """transformers fills the gap and says so in passing; so does a weight of another shape."""
+    load_backend(word(name, folders))
+    assert capfd.readouterr() == ("", "")
+    copy = shutil.copytree(folders / name, tmp_path / name)
+    file = copy / "model.safetensors"
+    state = load_file(file)
+    lost = next(key for key in sorted(state) if ".1." in key and key.endswith("weight"))
+    kept = {key: value for key, value in state.items() if key != lost}
+    save_file(kept, file, {"format": "pt"})
+    kind = "dinov2" if name == "registers" else name
+    with pytest.raises(InputError, match=r"lacks 1 weights of .*, .* among them; copy it again"):
+        load_backend(f"{kind}:{copy}")
+    wrong = state | {lost: state[lost].repeat_interleave(2, 0)}
+    save_file(wrong, file, {"format": "pt"})
+    with pytest.raises(InputError, match="cannot be read as"):
+        load_backend(f"{kind}:{copy}")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_folder_may_say_how_it_wants_images(folders, tmp_path):
