@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from small_backbones import vit_folders
 
 from dift_geo.benchmark.loop import evaluate_task
 from dift_geo.benchmark.run import open_keypoints
@@ -23,8 +24,11 @@ from dift_geo.benchmark.semantic.task import KeypointTransfer, carried
 from dift_geo.cli.main import main
 from dift_geo.dift.featuremap import FeatureMap
 from dift_geo.images import write_image
-from dift_geo.mapper import Mapper
+from dift_geo.mapper import MapOptions, Mapper
+from dift_geo.matching.transfer import cosine_maps
 from dift_geo.testing import FakeBackend
+
+FIXTURES = ROOT / "tests" / "fixtures"
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +43,49 @@ def bench():
 
 
 def test_agrees_with_the_released_script(bench, tmp_path):
-    """What eval_spair.py of DIFT printed for the same pairs and features, frozen."""
-    frozen = json.loads((ROOT / "tests" / "fixtures" / "released_spair.json").read_text())
+    """What eval_spair.py of DIFT printed for the same pairs and features, and the pixels that it
+    found, frozen.
+    """
+    frozen = json.loads((FIXTURES / "released_spair.json").read_text())
     made = bench.Made(**frozen["made"])
     made.write(tmp_path)
     found = bench.ours(tmp_path, made)
     assert found.keys() == frozen["pck"].keys()
     for name, value in frozen["pck"].items():
         assert found[name] == pytest.approx(value, abs=6e-5), name  # printed with two digits
+    assert_same_places(bench, tmp_path, made, frozen["pixels"])
+
+
+def assert_same_places(bench, folder, features, frozen):
+    """The pixels themselves, or others that are as similar to the keypoint: beyond the outermost
+    centres of cells a map repeats, and rounding decides between equals.
+    """
+    found, seen = bench.our_pixels(folder, features), bench.Source(folder, features)
+    assert found.keys() == frozen.keys()
+    for item in open_keypoints(folder, "spair71k").items():
+        own, theirs = (np.array(each[item.label]) for each in (found, frozen))
+        source, target = (seen[name] for name in item.names)
+        rows = source.map.sample(torch.from_numpy(item.xy0).float())
+        cosines = cosine_maps(rows, target.map.values, target.size_wh).numpy()
+        index = np.arange(len(rows))
+        there = cosines[index, theirs[:, 1], theirs[:, 0]]
+        best = cosines[index, own[:, 1], own[:, 0]]
+        assert np.abs(best - there).max() < 1e-5, item.label
+        assert np.abs(own - theirs).max() <= 1, item.label
+
+
+@pytest.mark.parametrize("kind", ["tiny", "dino"])
+def test_agrees_with_the_released_script_on_photos(bench, data, tmp_path, kind):
+    """The same of six pairs of SPair-71k, by the maps of the shipped model and of a small DINO."""
+    folder = data / "semantic" / "SPair-71k"
+    frozen = json.loads((FIXTURES / "released_spair_photos.json").read_text())[kind]
+    word = kind if kind == "tiny" else f"dino:{vit_folders(tmp_path) / kind}"
+    maps = bench.Photographed.by(MapOptions(backend=word), folder, tmp_path / "maps")
+    found = bench.ours(folder, maps)
+    assert found.keys() == frozen["pck"].keys()
+    for name, value in frozen["pck"].items():
+        assert found[name] == pytest.approx(value, abs=6e-5), name
+    assert_same_places(bench, folder, maps, frozen["pixels"])
 
 
 def pairs(tmp_path, count=3):
