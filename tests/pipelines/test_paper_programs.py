@@ -1,5 +1,5 @@
-"""The programs about the paper's other tasks: three tasks in one table, and the comparison with the
-released script for videos.
+"""The programs about the paper's other tasks: three tasks in one table, and the comparisons with
+released scripts.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from small_backbones import vit_folders
 
+from dift_geo.backends.loader import load_backend
 from dift_geo.backends.tasks import Propagation
 from dift_geo.images import write_image
 from dift_geo.mapper import Mapper
@@ -78,3 +80,53 @@ def test_our_side_of_the_comparison_for_videos(pipeline_module, tmp_path, capsys
     # the scene moves to the left by a cell of eight pixels a frame
     moved = np.roll(masks[0], -16, 1)
     assert (masks[2] == moved)[:, :-24].mean() > 0.9
+
+
+def released_state(kind):
+    """Names and shapes of a released network, whose code is not ours to ship."""
+    wide = (64, 64)
+    inside = {
+        "dino": {"norm1": (64,), "norm2": (64,), "attn.qkv": (192, 64), "attn.proj": wide}
+        | {"mlp.fc1": (256, 64), "mlp.fc2": (64, 256)},
+        "clip": {"ln_1": (64,), "ln_2": (64,), "attn.in_proj_": (192, 64)}
+        | {"attn.out_proj": wide, "mlp.c_fc": (256, 64), "mlp.c_proj": (64, 256)},
+    }[kind]
+    outside, blocks = {
+        "dino": ({"patch_embed.proj": (64, 3, 8, 8), "norm": (64,)}, "blocks"),
+        "clip": ({"ln_pre": (64,), "ln_post": (64,)}, "transformer.resblocks"),
+    }[kind]
+    shapes = {f"{blocks}.{i}.{name}": shape for i in range(12) for name, shape in inside.items()}
+    found = {
+        "dino": {"cls_token": (1, 1, 64), "pos_embed": (1, 785, 64)},
+        "clip": {"class_embedding": (64,), "positional_embedding": (257, 64)}
+        | {"conv1.weight": (64, 3, 14, 14)},
+    }[kind]
+    for name, shape in (outside | shapes).items():
+        dot = "" if name.endswith("_") else "."
+        found |= {f"{name}{dot}weight": shape, f"{name}{dot}bias": shape[:1]}
+    random = torch.Generator().manual_seed(0)
+    return {name: torch.randn(shape, generator=random) for name, shape in found.items()}
+
+
+@pytest.mark.parametrize("kind", ["dino", "clip"])
+def test_released_weights_under_their_published_names(pipeline_module, tmp_path, kind):
+    """All of them find their place: one that did not would be missing, which is an error."""
+    program = pipeline_module("bench/released_features")
+    state = released_state(kind)
+    word = getattr(program, f"{kind}_folder")(tmp_path / kind, state)
+    loaded = load_backend(word).model.state_dict()
+    name = {"dino": "attn.qkv", "clip": "attn.in_proj_"}[kind]
+    (whole,) = (value for key, value in state.items() if f".7.{name}" in key and key[-1] == "t")
+    keys = [own for key, own in loaded.items() if ".7." in key and "k" in key.split(".")[-2]]
+    assert any(torch.equal(own, whole[64:128]) for own in keys if own.shape == (64, 64))
+
+
+def test_how_far_maps_are_apart(pipeline_module):
+    program = pipeline_module("bench/released_features")
+    values = torch.tensor([[[1.0, -1.0]], [[1.0, -1.0]]])
+    said = "largest difference {} of the deviation, smallest cosine {}"
+    assert program.apart(values, values) == said.format("0.0e+00", "1.000000")
+    other = torch.tensor([[[1.0, -1.0]], [[1.0, 0.0]]])
+    assert program.apart(other, values) == said.format("8.7e-01", "0.707107")
+    large = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert program.fitted_to_size(large, (1.6, 2.1), mode="bicubic").shape == (1, 1, 6, 8)
