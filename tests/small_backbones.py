@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from small_models import draw, fill, stable_diffusion
 
-ADM = json.loads((Path(__file__).parent / "fixtures" / "adm_small.json").read_text())
+FIXTURES = Path(__file__).parent / "fixtures"
+ADM = json.loads((FIXTURES / "adm_small.json").read_text())
+NARROWER = 8  # times, than the published ADM
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
 
 
@@ -28,6 +30,20 @@ def adm_state() -> dict[str, torch.Tensor]:
 def adm_checkpoint(file: Path) -> Path:
     """Such weights in a file."""
     torch.save(adm_state(), file)
+    return file
+
+
+def narrow_adm(file: Path) -> Path:
+    """A file as published, 256x256_diffusion_uncond.pt, with an eighth of its channels: the same
+    names, levels and blocks, so that every setting for it holds.
+    """
+    shapes = json.loads((FIXTURES / "adm_256_shapes.json").read_text())
+    random = np.random.default_rng(0)
+    state = {}
+    for key in sorted(shapes):
+        shape = tuple(side // NARROWER if side >= 256 else side for side in shapes[key])
+        state[key] = torch.from_numpy(draw(random, key, shape))
+    torch.save(state, file)
     return file
 
 
@@ -63,6 +79,7 @@ def words_of_all(root: Path) -> dict[str, str]:
     vits = vit_folders(root)
     return {
         "sd": str(stable_diffusion(root / "sd")),
-        "adm": str(adm_checkpoint(root / "adm.pt")),
-        **{name: f"{name}:{vits / name}" for name in ("dino", "dinov2", "clip")},
+        "adm": str(narrow_adm(root / "adm.pt")),
+        **{name: f"{name}:{vits / name}" for name in ("dino", "dinov2", "dinov3", "clip")},
+        "registers": f"dinov2:{vits / 'registers'}",
     }

@@ -13,14 +13,14 @@ import pytest
 from scipy.io import savemat
 from small_backbones import words_of_all
 
-from dift_geo.backends.config import Dense, DiftConfig
+from dift_geo.backends.config import Dense
 from dift_geo.backends.loader import load_backend
 from dift_geo.backends.tasks import JOINTS, Propagation
 from dift_geo.cli.main import main
-from dift_geo.extractor import build_extractor
 from dift_geo.images import write_image
 from dift_geo.mapper import MapOptions, Mapper
 from dift_geo.store.features import FeatureStore
+from dift_geo.store.matches import MatchStore
 from dift_geo.video.masks import read_mask, write_mask
 
 loaded = cache(load_backend)  # reading a folder takes longer than what is asked of its model
@@ -188,21 +188,22 @@ def test_jhmdb(run, tmp_path, texture):
         assert numbers["lost"] == 0
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "adm"])
-def test_extract(words, tmp_path, picture, kind):
+@pytest.mark.parametrize("kind", [*KINDS, "dinov3", "registers"])
+def test_extract_and_match(words, tmp_path, picture, kind):
+    """By the command line alone. A photo beside its copy: whatever the weights, a keypoint is most
+    like itself.
+    """
     (tmp_path / "photos").mkdir()
-    write_image(tmp_path / "photos" / "a.png", picture[:128, :160])
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / "photos" / name, picture[:128, :160])
+    features, pairs, matches = (tmp_path / name for name in ("f.h5", "pairs.txt", "m.h5"))
     flags = ["--backend", words[kind], "--max-keypoints", "30", "--size", "160"]
-    assert main(["extract", str(tmp_path / "photos"), str(tmp_path / "f.h5"), *flags]) == 0
-    features = FeatureStore(tmp_path / "f.h5")["a.png"]
-    assert len(features) == 30
-    assert np.allclose(np.linalg.norm(features.descriptors, axis=1), 1, atol=2e-3)
-
-
-def test_extract_with_a_small_adm(words, picture):
-    """Whose blocks are fewer than the published one's, so that they have to be told."""
-    config = DiftConfig(t=41, layers=(4,), max_batch=8)
-    extractor = build_extractor(backend=words["adm"], max_keypoints=30, size=160, config=config)
-    features = extractor.extract(picture, "a.png")
-    assert len(features) == 30
-    assert np.allclose(np.linalg.norm(features.descriptors, axis=1), 1, atol=1e-4)
+    assert main(["extract", str(tmp_path / "photos"), str(features), *flags]) == 0
+    found = FeatureStore(features)["a.png"]
+    assert len(found) == 30
+    assert np.allclose(np.linalg.norm(found.descriptors, axis=1), 1, atol=2e-3)
+    pairs.write_text("a.png b.png\n")
+    assert main(["match", str(features), str(pairs), str(matches), "--ratio", "1"]) == 0
+    index = MatchStore(matches)["a.png", "b.png"].pairs
+    assert len(index) > 20
+    assert np.array_equal(index[:, 0], index[:, 1])
