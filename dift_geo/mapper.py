@@ -70,6 +70,11 @@ class Mapper:
         for backend, config in self.parts:
             multiple = backend.propagation().side_multiple
             w, h = (side // multiple * multiple for side in shown.shape[1::-1])
+            if not w or not h:
+                raise InputError(
+                    f"frame {name} is shown as {shown.shape[1]} x {shown.shape[0]} pixels, "
+                    f"expected {multiple} or more of each side for {backend.name}"
+                )
             fitting = shown if shown.shape[:2] == (h, w) else cv2.resize(shown, (w, h))
             pixels = torch.from_numpy(np.ascontiguousarray(fitting)).permute(2, 0, 1)[None]
             maps.append(map_of_shown(backend, config, pixels.float() / 255, name).float().cpu())
@@ -130,6 +135,11 @@ class MapOptions:
     def build(self, task: TaskName) -> Mapper:
         """Load the models with their settings for a task."""
         words = _parts(self.backend)
+        if task == "video" and self.side is not None:
+            raise InputError(
+                "side is the square that a single photo is shown as; frames of a video keep their "
+                "shape, set short_side instead"
+            )
         if len(words) > 1 and (self.t, self.layer) != (None, None):
             raise InputError(
                 f"t and layer are of one model, but the backend is {self.backend!r}; leave them out"

@@ -1,6 +1,7 @@
 """From the words of a user, `NAME:flag=value,...`, to a method of ours.
 
-Its flags are the fields of the options of extractors and of matching, or of maps of whole images.
+Its flags are the fields of the options of extractors and of matching, or of maps of whole images
+and of the way in which labels are carried by them.
 Knows no benchmark.
 """
 
@@ -12,11 +13,12 @@ from dataclasses import replace
 from dift_geo.benchmark.methods import Method
 from dift_geo.errors import InputError
 from dift_geo.extractor import ExtractorOptions
-from dift_geo.mapper import MapOptions
+from dift_geo.mapper import STILL, MapOptions
 from dift_geo.matching.options import MatchOptions
 from dift_geo.options import from_words, option_names
+from dift_geo.video.options import PropagationOptions
 
-__all__ = ["map_options_from_words", "method_from_words"]
+__all__ = ["carried_from_words", "map_options_from_words", "method_from_words"]
 
 OF_MODEL = ("reading", "projection", "mode", "max_batch", "config")  # of `ExtractorOptions`
 
@@ -54,6 +56,31 @@ def map_options_from_words(words: str, usual: MapOptions = MapOptions()) -> tupl
     name, _, rest = words.partition(":")
     texts = _by_option(words, rest, option_names(MapOptions))
     return name, replace(usual, **from_words(MapOptions, texts))
+
+
+def carried_from_words(
+    words: str,
+    usual: MapOptions = MapOptions(),
+    carried: PropagationOptions = PropagationOptions(),
+) -> tuple[str, MapOptions, PropagationOptions]:
+    """The name of a row of videos, what makes its maps and how labels are carried by them.
+
+    usual, carried: what holds where the words say nothing else; their fields are the flags.
+    Raises InputError for an unknown flag and for a value that its option refuses.
+    """
+    name, _, rest = words.partition(":")
+    of_propagation = option_names(PropagationOptions)
+    # frames keep their shape: a square is nothing to ask for
+    known = [own for own in option_names(MapOptions) if own != "side"]
+    texts = _by_option(words, rest, [*known, *of_propagation])
+    own = {option: texts.pop(option) for option in of_propagation if option in texts}
+    options = replace(usual, **from_words(MapOptions, texts))
+    if own and options.backend == STILL:
+        raise InputError(
+            f"method {words!r} looks at nothing, so {', '.join(own)} has nothing to act on; "
+            "leave it out"
+        )
+    return name, options, replace(carried, **from_words(PropagationOptions, own))
 
 
 def _by_option(method: str, rest: str, known: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import SKIPPED_SOME, add_extractor_flags, add_match_flags, command
-from dift_geo.cli.maps import add_maps, open_mapped
+from dift_geo.cli.maps import CARRIED, add_maps, add_propagation, open_mapped
 from dift_geo.cli.places import check_file_to_write
 from dift_geo.cli.report import page_words
 from dift_geo.cli.rows import Opened, add_rows, named, open_geometric
@@ -42,6 +42,7 @@ OF_MAPS: dict[str, object] = {
     "threshold_of": None,
     "soft_argmax": False,
     "predictions": [],
+    **dict.fromkeys(("top_k", "radius", "frames", "temperature", "short_side")),
 }
 
 
@@ -83,6 +84,7 @@ def add_evaluate(commands: Commands) -> None:
     add_scoring(parser.add_argument_group("scoring"))
     add_choice(parser.add_argument_group("what is scored"))
     add_maps(parser.add_argument_group("protocols of maps of whole images"))
+    add_propagation(parser.add_argument_group("propagation, for davis2017 and jhmdb", CARRIED))
     for flag, now in (("--compare", "compare OUT OUT"), ("--download", "download DATASET")):
         parser.add_argument(flag, nargs="*", action=_Moved, const=now, help=argparse.SUPPRESS)
     parser.set_defaults(command_line="")

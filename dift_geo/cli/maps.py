@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from dift_geo.cli.rows import Opened, named
 from dift_geo.errors import InputError
+from dift_geo.options import add_flags
 
 if TYPE_CHECKING:
     from dift_geo.benchmark.semantic.protocols import Over
     from dift_geo.cli.flags import Flags
-    from dift_geo.mapper import MapOptions
+    from dift_geo.mapper import MapOptions, Mapper
+    from dift_geo.video.options import PropagationOptions
 
-__all__ = ["add_maps", "open_mapped"]
+__all__ = ["CARRIED", "add_maps", "add_propagation", "open_mapped"]
 
+CARRIED = "how labels are carried; default: what was published for the backend"
 SHARED = ("backend", "precision", "max_batch", "seed", "device")  # with extractors
 
 
@@ -44,6 +47,13 @@ def add_maps(group: argparse._ArgumentGroup) -> None:
         metavar="NAME=FOLDER",
         help="masks of another program, FOLDER/SEQUENCE/FRAME.png, as a row for davis2017",
     )
+
+
+def add_propagation(group: argparse._ArgumentGroup) -> None:
+    """Flags of how labels are carried through videos."""
+    from dift_geo.video.options import PropagationOptions
+
+    add_flags(group, PropagationOptions)
 
 
 def _take_map_options(protocol: str, flags: Flags) -> MapOptions:
@@ -87,19 +97,27 @@ def open_mapped(
     threshold_of: Over | None,
     soft_argmax: bool,
     predictions: Sequence[str],
+    **propagation: Any,
 ) -> Opened[Any, Any]:
-    """The task of a protocol and its rows. flags: those of extractors and of matching."""
+    """The task of a protocol and its rows.
+
+    flags: those of extractors and of matching.
+    propagation: fields of `PropagationOptions`.
+    """
     from dift_geo.benchmark.run import JOINTS, VIDEO, open_keypoints
     from dift_geo.benchmark.semantic.methods import MapMethod
     from dift_geo.matching.transfer import SoftArgmax
+    from dift_geo.video.options import PropagationOptions
 
+    carried = PropagationOptions(**propagation)
     if protocol == VIDEO:
         _refuse(protocol, threshold_of=threshold_of, soft_argmax=soft_argmax)
-        return _open_video(dataset, protocol, flags, sequences, method, predictions)
+        return _open_video(dataset, protocol, flags, sequences, method, predictions, carried)
     _refuse(protocol, predictions=predictions)
     if protocol == JOINTS:
         _refuse(protocol, threshold_of=threshold_of, soft_argmax=soft_argmax)
-        return _open_joints(dataset, protocol, flags, sequences, method)
+        return _open_joints(dataset, protocol, flags, sequences, method, carried)
+    _refuse(protocol, **propagation)
     usual = _take_map_options(protocol, flags)
     soft = SoftArgmax() if soft_argmax else None
     task = open_keypoints(
@@ -118,14 +136,15 @@ def _open_video(
     sequences: Sequence[str] | None,
     method: Sequence[str],
     predictions: Sequence[str],
+    carried: PropagationOptions,
 ) -> Opened[Any, Any]:
     from dift_geo.benchmark.run import open_video
     from dift_geo.benchmark.video.methods import PredictedMasks, TrackedMasks
 
     usual = _take_map_options(protocol, flags)
     task = open_video(dataset, sequences=sequences, seed=usual.seed)
-    rows = _rows(method, usual) if method or not predictions else []
-    tracked = [TrackedMasks(name, own.build("video"), task.data) for name, own in rows]
+    rows = _carried(method, usual, carried) if method or not predictions else []
+    tracked = [TrackedMasks(name, mapper, task.data, asked) for name, mapper, asked in rows]
     given = [PredictedMasks(name, Path(folder)) for name, folder in named(predictions).items()]
     return Opened(task, [*tracked, *given], usual.device)
 
@@ -136,14 +155,15 @@ def _open_joints(
     flags: Flags,
     clips: Sequence[str] | None,
     method: Sequence[str],
+    carried: PropagationOptions,
 ) -> Opened[Any, Any]:
     from dift_geo.benchmark.joints.methods import CarriedJoints
     from dift_geo.benchmark.run import open_joints
 
     usual = _take_map_options(protocol, flags)
     task = open_joints(dataset, clips=clips, seed=usual.seed)
-    rows = _rows(method, usual)
-    methods = [CarriedJoints(name, own.build("video"), task.data) for name, own in rows]
+    rows = _carried(method, usual, carried)
+    methods = [CarriedJoints(name, mapper, task.data, asked) for name, mapper, asked in rows]
     return Opened(task, methods, usual.device)
 
 
@@ -151,14 +171,27 @@ def _rows(method: Sequence[str], usual: MapOptions) -> list[tuple[str, MapOption
     """The words of `--method`; without any, one row for the flags."""
     from dift_geo.benchmark.words import map_options_from_words
 
-    words = method or [Path(usual.backend).name.replace(":", "-")]
-    return [map_options_from_words(word, usual) for word in words]
+    return [map_options_from_words(word, usual) for word in method or _one(usual)]
+
+
+def _carried(
+    method: Sequence[str], usual: MapOptions, carried: PropagationOptions
+) -> list[tuple[str, Mapper, PropagationOptions]]:
+    """The same of rows for videos."""
+    from dift_geo.benchmark.words import carried_from_words
+
+    rows = [carried_from_words(word, usual, carried) for word in method or _one(usual)]
+    return [(name, own.build("video"), asked) for name, own, asked in rows]
+
+
+def _one(usual: MapOptions) -> list[str]:
+    return [Path(usual.backend).name.replace(":", "-")]
 
 
 def _refuse(protocol: str, **given: object) -> None:
     """Refuse flags of the other protocols of maps."""
     for name, value in given.items():
-        if value:
+        if value is not None and value is not False and value != []:  # 0 is something
             raise InputError(
                 f"protocol {protocol} has nothing that --{name.replace('_', '-')} could act on; "
                 "leave it out"

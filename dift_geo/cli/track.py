@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import command
+from dift_geo.cli.maps import CARRIED, add_propagation
 from dift_geo.cli.places import check_apart, check_folder_to_write
 from dift_geo.errors import InputError
 from dift_geo.options import add_flags, take_flags
@@ -40,7 +42,8 @@ def add_track(commands: Commands) -> None:
     )
     parser.add_argument("out", type=Path, help="gets masks/, pictures/ and track.json")
     add_json_flag(parser)
-    add_flags(parser.add_argument_group("features"), MapOptions)
+    add_flags(parser.add_argument_group("features"), MapOptions, without=["side"])
+    add_propagation(parser.add_argument_group("propagation", CARRIED))
 
 
 def _track(video: Path, mask: Path, out: Path, json: bool, **flags: object) -> None:
@@ -50,7 +53,10 @@ def _track(video: Path, mask: Path, out: Path, json: bool, **flags: object) -> N
     from dift_geo.video.carry import carried_masks
     from dift_geo.video.frames import open_frames
     from dift_geo.video.masks import read_mask, write_mask
+    from dift_geo.video.options import PropagationOptions
+    from dift_geo.video.track import shown_size
 
+    asked = take_flags(PropagationOptions, flags)
     options = take_flags(MapOptions, flags)
     check_folder_to_write(out)
     check_apart(video=video, out=out)
@@ -63,13 +69,24 @@ def _track(video: Path, mask: Path, out: Path, json: bool, **flags: object) -> N
     if not first.any():
         raise InputError(f"{mask} shows no object; expected one or more that are not black")
     mapper = options.build("video")
+    if mapper.still and asked != PropagationOptions():
+        raise InputError(
+            "backend 'still' copies the first mask, on which flags of propagation have nothing to "
+            "act; leave them out"
+        )
+    settings = asked.changed(mapper.propagation())
+    if not mapper.still:
+        shown_size((first.shape[1], first.shape[0]), settings)  # refuses before anything is written
     for part in (MASKS, OVERLAYS):
         (out / part).mkdir(parents=True, exist_ok=True)
-    record = {"video": str(video), "mask": str(mask), "recipe": mapper.recipe()}
+    recipe = mapper.recipe()
+    if not mapper.still:
+        recipe["propagation"] = asdict(settings)
+    record = {"video": str(video), "mask": str(mask), "recipe": recipe}
     write_json(out / RECORD, record)
     areas: dict[str, list[int]] = {}
     shown = progress(frames, "track", unit="frame")
-    for (name, image), found in zip(frames, carried_masks(shown, first, mapper)):
+    for (name, image), found in zip(frames, carried_masks(shown, first, mapper, settings)):
         write_mask(out / MASKS / f"{name}.png", found)
         write_image(out / OVERLAYS / f"{name}.jpg", _overlay(image, found))
         areas[name] = [int((found == number).sum()) for number in range(1, int(first.max()) + 1)]

@@ -167,7 +167,8 @@ def _weighted(
 ) -> Tensor:
     """(K, cells): the mean of the labels of the most similar cells."""
     best, where = cosines.topk(min(top_k, cosines.shape[1]), dim=1)
-    weights = (best / temperature).exp()
+    # beside the best, which takes nothing from the mean: exp(1 / 0.01) is more than a float holds
+    weights = ((best - best[:, :1]) / temperature).exp()
     total = weights.sum(1)
     mean = (marks[:, where] * weights).sum(2) / total
     if not with_ties:
@@ -177,6 +178,6 @@ def _weighted(
     ties &= torch.isfinite(least[:, 0])
     if ties.any():  # cells as similar as the last one count too
         tied = cosines[ties]
-        shares = (tied / temperature).exp() * (tied >= least[ties])
+        shares = ((tied - best[ties, :1]) / temperature).exp() * (tied >= least[ties])
         mean[:, ties] = marks @ (shares / shares.sum(1, keepdim=True)).T
     return mean

@@ -6,10 +6,12 @@ from dift_geo.video.carry import carried_masks
 from dift_geo.video.frames import Frames, open_frames
 from dift_geo.video.joints import carried_joints
 from dift_geo.video.masks import read_mask, write_mask
+from dift_geo.video.options import PropagationOptions
 from dift_geo.video.track import Tracker, mask_of, one_hot, shown_size
 
 __all__ = [
     "Frames",
+    "PropagationOptions",
     "Tracker",
     "carried_joints",
     "carried_masks",

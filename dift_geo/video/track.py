@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dift_geo.backends.tasks import Propagation, Rule
+from dift_geo.errors import InputError
 from dift_geo.matching.propagate import DINO, WALK, Neighbours, as_context, propagate
 
 __all__ = ["Tracker", "mask_of", "one_hot", "shown", "shown_size"]
@@ -57,13 +58,17 @@ class Tracker:
 
 def shown_size(size_wh: tuple[int, int], settings: Propagation) -> tuple[int, int]:
     """(width, height) in which the models see a frame: the short side as set, the long side in
-    proportion and cut to a multiple.
+    proportion and cut to a multiple. Raises InputError where nothing is left.
     """
     w, h = size_wh
     short, multiple = settings.short_side, settings.multiple
-    if h > w:
-        return short, int((short * h / w) // multiple * multiple)
-    return int((short * w / h) // multiple * multiple), short
+    long = int((short * max(w, h) / min(w, h)) // multiple * multiple)
+    if not long:
+        raise InputError(
+            f"short_side is {short}, but a long side of {w} x {h} then has less than the "
+            f"{multiple} pixels that the model takes at least; set a larger one"
+        )
+    return (short, long) if h > w else (long, short)
 
 
 def shown(frame: NDArray[np.uint8], settings: Propagation) -> NDArray[np.uint8]:

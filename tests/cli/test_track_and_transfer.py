@@ -95,3 +95,39 @@ def test_a_mask_through_a_video(tmp_path, command):
     write_mask(tmp_path / "first.png", mask[:50])
     done = command(*words[:3], tmp_path / "y", "--backend", "still")
     assert "frame 0 is 128 x 96, expected 128 x 50 as the first mask" in done.err
+
+
+def test_flags_of_propagation(tmp_path, command, texture):
+    """They reach what carries the labels, and the record says them."""
+    frames, mask = tmp_path / "frames", np.zeros((96, 160), np.uint8)
+    frames.mkdir()
+    mask[30:60, 40:80] = 1
+    for number in range(3):
+        write_image(frames / f"{number}.png", texture((200, 96), 1)[:, 16 * number :][:, :160])
+    write_mask(tmp_path / "first.png", mask)
+    words = ["track", frames, tmp_path / "first.png"]
+    asked = {"top_k": 1, "radius": 1, "frames": 0, "temperature": 0.001, "short_side": 96}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in asked.items()]
+    found = {}
+    for name, own in (("near", flags), ("far", [*flags, "--radius=0"])):
+        done = command(*words, tmp_path / name, *own)
+        assert done.code == 0, done.err
+        found[name] = read_mask(tmp_path / name / "masks" / "2.png") == 1
+        recipe = json.loads((tmp_path / name / "track.json").read_text())["recipe"]
+        expected = asked | {"radius": 1 if name == "near" else 0, "multiple": 32, "rule": "dino"}
+        assert recipe["propagation"] == expected
+    moved = np.roll(mask, -32, 1) == 1  # farther than a cell
+    overlaps = {n: (own & moved).sum() / (own | moved).sum() for n, own in found.items()}
+    assert overlaps["far"] > 0.8
+    assert overlaps["near"] < 0.5
+    for wrong, says in (
+        (["--top-k", "0"], "argument --top-k: top_k is 0, expected at least 1"),
+        (["--temperature", "0"], "argument --temperature: temperature is 0.0, expected at least"),
+        (["--side", "64"], "unrecognized arguments: --side"),
+    ):
+        assert says in command(*words, tmp_path / "x", *wrong).err
+    done = command(*words, tmp_path / "x", "--backend", "still", "--frames", "0")
+    assert (done.code, "have nothing to act;" in done.err) == (1, True)
+    done = command(*words, tmp_path / "x", "--short-side", "16")
+    assert "short_side is 16, but a long side of 160 x 96" in done.err
+    assert not (tmp_path / "x").exists()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from dift_geo.errors import InputError
-from dift_geo.matching.propagate import WALK, as_context, propagate
+from dift_geo.matching.propagate import DINO, WALK, as_context, propagate
 
 
 def released(target, contexts, labels, temperature, top_k, radius):
@@ -91,3 +91,19 @@ def test_what_does_not_fit_is_refused():
         propagate(
             as_context(target), [as_context(contexts[0])], [], temperature=1, top_k=1, radius=1
         )
+
+
+@pytest.mark.parametrize("neighbours", [DINO, WALK])
+def test_a_low_temperature_is_the_most_similar_cell(neighbours):
+    """exp(1 / 0.001) is more than a float holds."""
+    target, contexts, labels = made(9, 7, 2)
+    maps = [*map(as_context, contexts)]
+    settings = {"radius": 0, "top_k": 5, "neighbours": neighbours}
+    cold = propagate(as_context(target), maps, labels, temperature=0.001, **settings)
+    one = propagate(as_context(target), maps, labels, temperature=1, **settings | {"top_k": 1})
+    assert torch.isfinite(cold).all()
+    assert (cold - one).abs().median() < 1e-3
+    # ties: every cell has the same similarity
+    same = [as_context(torch.ones(6, 9, 7))] * 2
+    tied = propagate(same[0], same, labels, temperature=0.001, **settings | {"radius": 2})
+    assert torch.isfinite(tied).all()

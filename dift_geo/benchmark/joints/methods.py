@@ -22,6 +22,7 @@ from dift_geo.mapper import Mapper
 from dift_geo.progress import progress
 from dift_geo.recipe import fingerprint, write_whole
 from dift_geo.video.joints import carried_joints
+from dift_geo.video.options import PropagationOptions
 
 __all__ = ["CarriedJoints"]
 
@@ -35,13 +36,13 @@ class CarriedJoints:
 
     name: letters, digits and . + - _; it becomes a folder.
     data: the clips, whose first joints are known.
-    settings: how heat maps are carried; None is as published.
+    asked: how heat maps are carried, where it is not as published.
     """
 
     name: str
     mapper: Mapper
     data: Clips
-    settings: Propagation | None = None
+    asked: PropagationOptions = PropagationOptions()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -49,7 +50,7 @@ class CarriedJoints:
     @property
     def propagation(self) -> Propagation:
         """How heat maps are carried."""
-        return self.settings or self.mapper.of_joints()
+        return self.asked.changed(self.mapper.of_joints())
 
     def prepare(self, photos: Photos, cache: Path, device: str) -> Prepared[Points]:
         """Carry joints through the clips that have none yet under this recipe; they are given by

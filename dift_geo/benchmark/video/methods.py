@@ -25,6 +25,7 @@ from dift_geo.progress import progress
 from dift_geo.recipe import fingerprint
 from dift_geo.video.carry import carried_masks
 from dift_geo.video.masks import read_mask, write_mask
+from dift_geo.video.options import PropagationOptions
 
 __all__ = ["PredictedMasks", "TrackedMasks"]
 
@@ -76,13 +77,13 @@ class TrackedMasks:
 
     name: letters, digits and . + - _; it becomes a folder.
     data: the sequences, whose first masks are known.
-    settings: how labels are carried; None is as suits the mapper.
+    asked: how labels are carried, where it is not as suits the mapper.
     """
 
     name: str
     mapper: Mapper
     data: Sequences
-    settings: Propagation | None = None
+    asked: PropagationOptions = PropagationOptions()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -90,7 +91,7 @@ class TrackedMasks:
     @property
     def propagation(self) -> Propagation:
         """How labels are carried."""
-        return self.settings or self.mapper.propagation()
+        return self.asked.changed(self.mapper.propagation())
 
     def prepare(self, photos: Photos, cache: Path, device: str) -> Prepared[Mask]:
         """Carry masks through the sequences that have none yet under this recipe."""

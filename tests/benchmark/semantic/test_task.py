@@ -194,10 +194,13 @@ def test_the_command(tmp_path, bench, capsys):
     assert "*quoted:* DIFT_sd" in capsys.readouterr().out
     for flags, says in (
         (["--detector", "disk"], "--detector has nothing to act"),
+        (["--frames", "0"], "nothing that --frames could act on"),
         (["--pairs-per-scene", "3"], "--pairs-per-scene has nothing to act"),
         (["--threshold-of", "image", "--method", "a:b=c"], "expected flag=value with one of"),
     ):
         assert main(["evaluate", *words, *flags]) == 1
         assert says in capsys.readouterr().err
+    assert main(["evaluate", *words[:2], "--radius", "0"]) == 1
+    assert "matches keypoints, on which --radius has nothing" in capsys.readouterr().err
     assert main(["evaluate", *words[:2], "--soft-argmax"]) == 1
     assert "matches keypoints, on which --soft-argmax has nothing" in capsys.readouterr().err

@@ -5,6 +5,7 @@ made sequence.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
@@ -100,7 +101,18 @@ def test_the_command(davis, tmp_path, monkeypatch, capsys):
     assert main([*words, *rows, "--pictures", "0"]) == 3
     assert before == {file: file.stat().st_mtime_ns for file in done}
     assert read_mask(sorted(done)[0]).max() == 2
+    # rows of their own propagation, and what they were made with
+    asked = ["--method", "near:top-k=2,radius=1", "--method", "wide", "--radius", "0"]
+    assert main([*words, *asked, "--bootstrap", "5", "--pictures", "0"]) == 3
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    carried = {n: own["propagation"] for n, own in results["recipe"]["methods"].items()}
+    assert carried["near"] == asdict(replace(quick, top_k=2, radius=1))
+    assert carried["wide"] == asdict(replace(quick, radius=0))
+    assert results["methods"]["near"]["all"] != results["methods"]["wide"]["all"]
     for flags, says in (
+        (["--method", "a:side=64"], "expected flag=value with one of backend"),
+        (["--method", "a:frames=-1"], "frames is -1, expected at least 0"),
+        (["--method", "a:backend=still,top-k=3"], "so top_k has nothing to act on"),
         (["--soft-argmax"], "nothing that --soft-argmax could act on"),
         (["--predictions", f"p={tmp_path / 'nowhere'}"], "no folder"),
         (["--sequences", "cat"], "no sequence cat; there are pair, lost"),
