@@ -23,6 +23,8 @@ __all__ = ["CarriedEdit", "carry_edit", "edit_layer", "laid_over"]
 Layer = NDArray[np.uint8]
 POINTS, MAX_ERROR_PX = 1000, 5.0  # of the released notebook
 LEAST_CHANGE = 8  # levels of any colour by which an edited pixel differs
+# of the pixels that were looked for; where nothing was found, one edit of 106 had more by chance
+LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class CarriedEdit:
     xy0: NDArray[np.float64]
     xy1: NDArray[np.float64]
     inliers: NDArray[np.bool_]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether so few pixels agree on where it lies that chance could have done it."""
+        return bool(self.inliers.mean() < LEAST_SHARE)
 
 
 def edit_layer(edit: NDArray[np.uint8], image: NDArray[np.uint8]) -> Layer:
@@ -66,7 +73,8 @@ def carry_edit(layer: Layer, map0: FeatureMap, map1: FeatureMap, *, seed: int = 
     layer: (H0, W0, 4) RGBA in the frame of the first.
     map0, map1: features of both photos.
     seed: of the draw of pixels and of RANSAC.
-    Raises NoAnswerError where no homography fits.
+    Raises NoAnswerError where no homography fits, and where the one that fits would tear the edit:
+    a part of it then lies behind the photo.
     """
     drawn = np.argwhere(layer[:, :, 3] > 0)[:, ::-1].astype(np.float64)
     random = np.random.default_rng(seed)
@@ -80,6 +88,13 @@ def carry_edit(layer: Layer, map0: FeatureMap, map1: FeatureMap, *, seed: int = 
         raise NoAnswerError(
             f"no homography fits the {len(xy0)} pixels of the edit that were looked for; choose "
             "another backend, or an edit of a flatter part"
+        )
+    in_front = np.column_stack([drawn, np.ones(len(drawn))]) @ found.H_1_from_0[2] > 0
+    if in_front.any() and not in_front.all():
+        raise NoAnswerError(
+            f"the homography that fits {found.inliers.sum()} of {len(xy0)} pixels of the edit "
+            "tears it apart, so they were not found; choose another backend, or an edit of a "
+            "flatter part"
         )
     # colours of transparent pixels must not bleed into the edge: carried by how opaque they are
     opaque = layer[:, :, 3:].astype(np.float32) / 255

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ import torch
 from dift_geo.dift.featuremap import FeatureMap
 from dift_geo.edit import carry_edit, edit_layer, laid_over
 from dift_geo.errors import InputError, NoAnswerError
+from dift_geo.geometry.homography import Homography
 
 
 def shifted():
@@ -40,6 +44,26 @@ def test_no_homography_is_said():
     one = FeatureMap(torch.ones((4, 5, 6)), (120, 80))
     with pytest.raises(NoAnswerError, match="no homography fits the 1000 pixels"):
         carry_edit(drawn(), one, one)
+
+
+def test_an_edit_is_not_torn(monkeypatch):
+    """A homography whose horizon goes through the edit shows a part of it from behind."""
+    H = np.array([[1, 0, 0], [0, 1, 0], [0, -1 / 35, 1]])
+    torn = Homography(H, np.arange(1000) < 600)
+    monkeypatch.setattr("dift_geo.edit.estimate_homography", lambda *_, **__: torn)
+    with pytest.raises(NoAnswerError, match="fits 600 of 1000 pixels of the edit tears it apart"):
+        carry_edit(drawn(), *shifted())
+    # below the edit it may be, and signs of all numbers mean nothing
+    for below in (np.diag([1.0, 1, -1]), np.array([[1, 0, 0], [0, 1, 0], [0, -1 / 60, 1]])):
+        whole = partial(Homography, below, torn.inliers)
+        monkeypatch.setattr("dift_geo.edit.estimate_homography", lambda *_, of=whole, **__: of())
+        assert not carry_edit(drawn(), *shifted()).doubtful
+
+
+def test_few_pixels_that_agree_are_doubtful():
+    carried = carry_edit(drawn(), *shifted())
+    for share, doubtful in ((499, True), (500, False)):
+        assert replace(carried, inliers=np.arange(1000) < share).doubtful is doubtful
 
 
 def test_layers():

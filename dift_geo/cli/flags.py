@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Flags = MutableMapping[str, object]  # parsed, by name
 
 __all__ = [
+    "NOT_TRUSTED",
     "SKIPPED_SOME",
     "add_extractor_flags",
     "add_masks_flag",

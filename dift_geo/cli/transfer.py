@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dift_geo.cli.closing import add_json_flag, close
-from dift_geo.cli.flags import command
+from dift_geo.cli.flags import NOT_TRUSTED, command
 from dift_geo.cli.places import check_apart, check_folder_to_write
 from dift_geo.errors import InputError, MissingFileError
 from dift_geo.options import add_flags, take_flags
@@ -73,7 +74,7 @@ def _transfer(
     soft_argmax: bool,
     json: bool,
     **flags: object,
-) -> None:
+) -> int:
     import torch
 
     from dift_geo.images import read_image
@@ -114,6 +115,14 @@ def _transfer(
     record |= {**found, "recipe": mapper.recipe()}
     write_json(out / RECORD, record)
     close({**record, "out": out}, json, {**rows, "out": out})
+    if not found.get("doubtful"):
+        return 0
+    print(
+        f"dift-geo: only {found['inliers']} of {found['pixels']} pixels agree on where the edit "
+        "lies, as many as chance has given: do not rely on it",
+        file=sys.stderr,
+    )
+    return NOT_TRUSTED
 
 
 def _of_points(
@@ -161,6 +170,7 @@ def _of_edit(
         "H_1_from_0": carried.H_1_from_0.tolist(),
         "pixels": len(carried.xy0),
         "inliers": int(carried.inliers.sum()),
+        "doubtful": carried.doubtful,
     }
     return found, {"pixels of the edit": found["pixels"], "that fit": found["inliers"]}
 

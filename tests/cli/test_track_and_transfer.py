@@ -46,11 +46,19 @@ def test_an_edit_of_a_shifted_picture(tmp_path, command):
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "ab" / "transfer.json").read_text())
     assert record["pixels"] == 1000
+    assert record["doubtful"] is False
     carried = read_image(tmp_path / "ab" / "edited1.png")
     red = (carried == (255, 0, 0)).all(2)
     moved = np.zeros((128, 160), bool)
     moved[28:68, 38:98] = True
     assert (red & moved).sum() > 0.8 * (red | moved).sum()
+    # of another picture than the first nothing that agrees can be found
+    other = tmp_path / "other.png"
+    write_image(other, textured((160, 128), 9))
+    done = command("transfer", a, other, "--side", "160", "--out", tmp_path / "no", "--edit", edit)
+    assert done.code in (1, 4)
+    told = {1: ("no homography fits", "tears it apart"), 4: ("do not rely on it",)}[done.code]
+    assert any(words in done.err for words in told)
     # the photo after the edit says the same as the edit alone
     write_image(edit, read_image(tmp_path / "ab" / "edited0.png"))
     assert command(*words, "--edit", edit).code == 0

@@ -5,6 +5,7 @@ released scripts.
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -130,3 +131,17 @@ def test_how_far_maps_are_apart(pipeline_module):
     assert program.apart(other, values) == said.format("8.7e-01", "0.707107")
     large = torch.arange(16.0).reshape(1, 1, 4, 4)
     assert program.fitted_to_size(large, (1.6, 2.1), mode="bicubic").shape == (1, 1, 6, 8)
+
+
+def test_edits_between_photos(pipeline_module, tmp_path, capsys):
+    program = pipeline_module("bench/edits")
+    pipeline_module("bench/released_spair").Made(pairs=1).write(tmp_path / "spair")
+    assert program.main([str(tmp_path / "spair"), "--protocol", "spair71k", "--pairs", "2"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    edits, refused, doubtful = (int(word) for word in re.findall(r"\d+", first))
+    agreeing = [float(word) for word in second.partition(": ")[2].split()]
+    assert (edits, refused + len(agreeing)) == (2, 2)  # blank photos: whatever chance gives
+    assert doubtful == sum(share < 0.5 for share in agreeing)
+    layer = program.middle(np.array([[10.0, 20], [30, 30]]), (40, 36))
+    rows, columns = np.nonzero(layer[:, :, 3])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (23, 27, 16, 24)
