@@ -117,7 +117,7 @@ def _read_joints(file: Path) -> NDArray[np.float64]:
         from scipy.io import loadmat
     except ImportError as error:
         raise MissingPackageError(
-            "JHMDB's files of joints need scipy; pip install scipy"
+            "JHMDB's files of joints need scipy; pip install 'dift-geo[jhmdb]'"
         ) from error
     if not file.is_file():
         raise MissingFileError(f"no {file}")
