@@ -143,7 +143,7 @@ def _open_video(
 
     usual = _take_map_options(protocol, flags)
     task = open_video(dataset, sequences=sequences, seed=usual.seed)
-    rows = _carried(method, usual, carried) if method or not predictions else []
+    rows = _carried(method, usual, carried, alone=not predictions)
     tracked = [TrackedMasks(name, mapper, task.data, asked) for name, mapper, asked in rows]
     given = [PredictedMasks(name, Path(folder)) for name, folder in named(predictions).items()]
     return Opened(task, [*tracked, *given], usual.device)
@@ -175,13 +175,21 @@ def _rows(method: Sequence[str], usual: MapOptions) -> list[tuple[str, MapOption
 
 
 def _carried(
-    method: Sequence[str], usual: MapOptions, carried: PropagationOptions
+    method: Sequence[str], usual: MapOptions, carried: PropagationOptions, alone: bool = True
 ) -> list[tuple[str, Mapper, PropagationOptions]]:
-    """The same of rows for videos."""
+    """The same of rows for videos. alone: without words there is one, as there are no others."""
     from dift_geo.benchmark.words import carried_from_words
+    from dift_geo.video.options import PropagationOptions
 
-    rows = [carried_from_words(word, usual, carried) for word in method or _one(usual)]
-    return [(name, own.build("video"), asked) for name, own, asked in rows]
+    words = method or (_one(usual) if alone else [])
+    rows = [carried_from_words(word, usual, carried) for word in words]
+    built = [(name, own.build("video"), asked) for name, own, asked in rows]
+    if all(mapper.still for _, mapper, _ in built) and carried != PropagationOptions():
+        raise InputError(
+            "no row carries labels by what it sees, so flags of propagation have nothing to act "
+            "on; leave them out"
+        )
+    return built
 
 
 def _one(usual: MapOptions) -> list[str]:

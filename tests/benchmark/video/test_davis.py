@@ -111,6 +111,8 @@ def test_the_command(davis, tmp_path, monkeypatch, capsys):
     assert results["methods"]["near"]["all"] != results["methods"]["wide"]["all"]
     for flags, says in (
         (["--method", "a:side=64"], "expected flag=value with one of backend"),
+        (["--method", "a:backend=still", "--top-k", "3"], "no row carries labels by what it sees"),
+        (["--predictions", f"p={davis}", "--frames", "0"], "no row carries labels by what it sees"),
         (["--method", "a:frames=-1"], "frames is -1, expected at least 0"),
         (["--method", "a:backend=still,top-k=3"], "so top_k has nothing to act on"),
         (["--soft-argmax"], "nothing that --soft-argmax could act on"),
