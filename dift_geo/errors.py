@@ -18,6 +18,7 @@ __all__ = [
     "NotAFolderError",
     "RecipeError",
     "StoreError",
+    "WorkersError",
     "WriteError",
 ]
 
@@ -64,6 +65,10 @@ class NoModelError(NoAnswerError):
 
 class StoreError(DiftGeoError, RuntimeError):
     """A store that is not what it should be, or that another process is writing."""
+
+
+class WorkersError(DiftGeoError, RuntimeError):
+    """Processes or machines that should do the work cannot."""
 
 
 class RecipeError(StoreError):

@@ -18,9 +18,10 @@ from dift_geo.colmap.mapping import (
 )
 from dift_geo.colmap.opinions import ask_mapper
 from dift_geo.colmap.workspace import Workspace
+from dift_geo.engine.contract import Engine
 from dift_geo.engine.loops import extract_images, match_pairs
+from dift_geo.engine.steps import Extracts
 from dift_geo.errors import InputError, NoModelError
-from dift_geo.extractor import Extractor
 from dift_geo.images import list_images
 from dift_geo.matching.options import RATIO_FOR_MODELS, MatchOptions
 from dift_geo.pairs.choose import choose_pairs as choose_pairs  # where 0.1 had it
@@ -37,13 +38,14 @@ __all__ = ["SfmOptions", "reconstruct", "reconstruct_from_files", "reconstruct_f
 def reconstruct(
     images: str | Path,
     out: str | Path,
-    extractor: Extractor,
+    extractor: Extracts,
     options: SfmOptions = SfmOptions(),
     match: MatchOptions = MatchOptions(ratio=RATIO_FOR_MODELS),
     *,
     strict: bool = False,
     masks: str | Path | None = None,
     device: str = "cpu",
+    engine: Engine | None = None,
 ) -> Reconstruction:
     """Photos -> a COLMAP model.
 
@@ -57,6 +59,7 @@ def reconstruct(
     strict: stop at the first unreadable image instead of skipping it.
     masks: a folder with masks of the photos, as `extract_images` takes it.
     device: where descriptors are compared.
+    engine: where photos are described and matched; None is this process.
 
     Raises InputError when fewer than two images can be read, options do not fit them or `out` holds
     results of another program, and NoModelError when COLMAP finds no model; a model that is there
@@ -71,13 +74,15 @@ def reconstruct(
     features, matches = out / "features.h5", out / "matches.h5"
     with space.claimed():
         watch = Stopwatch()
-        skipped = extract_images(images, names, extractor, features, strict=strict, masks=masks)
+        skipped = extract_images(
+            images, names, extractor, features, strict=strict, masks=masks, engine=engine
+        )
         watch.lap("extract")
         readable = [name for name in names if name not in set(skipped)]
         _need_two(readable, f"{len(readable)} of {len(names)} images in {images} can be read")
         pairs = options.choose_pairs(readable, set(skipped), features=features, images=images)
         _need_pairs(pairs, options.pairs_word, f"the {len(readable)} readable images")
-        match_pairs(features, pairs, matches, match, device=device)
+        match_pairs(features, pairs, matches, match, device=device, engine=engine)
         watch.lap("match")
         recipe = {"extractor": extractor.recipe(), "match": match.recipe(), **options.recipe()}
         about = {"images": len(readable), "skipped": skipped, "recipe": recipe}
@@ -94,6 +99,7 @@ def reconstruct_from_files(
     match: MatchOptions = MatchOptions(ratio=RATIO_FOR_MODELS),
     *,
     device: str = "cpu",
+    engine: Engine | None = None,
 ) -> Reconstruction:
     """Photos with features, and perhaps matches, that hloc or we wrote -> a COLMAP model.
 
@@ -104,6 +110,7 @@ def reconstruct_from_files(
     options: of pairs and mapping.
     match: which mutual nearest neighbours are kept, where the matching is ours.
     device: where descriptors are compared.
+    engine: where photos are matched; None is this process.
 
     Raises InputError when no pair is left, MissingNameError when a pair has no matches, and
     NoModelError when COLMAP finds no model.
@@ -125,7 +132,7 @@ def reconstruct_from_files(
         if matches is None:
             matches = out / "matches.h5"
             recipe["match"] = match.recipe()
-            match_pairs(features, pairs, matches, match, device=device)
+            match_pairs(features, pairs, matches, match, device=device, engine=engine)
         recipe |= {"matches": str(matches), **options.recipe()}
         stores = Stores(Path(features), Path(matches), pairs)
         return _publish(space, images, stores, options, {"skipped": [], "recipe": recipe})

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # fork, while there is little memory to copy
 LONG = (
     "tests/store/test_full_disk.py",
+    "tests/engine/test_ray.py",
     "tests/test_notebooks.py",
     "tests/hloc_plugin/",
     "tests/pipelines/",

@@ -40,6 +40,7 @@ def test_errors_come_back_from_another_process(child) -> None:
         (errors.WriteError, OSError),
         (errors.NoModelError, RuntimeError),
         (errors.RecipeError, RuntimeError),
+        (errors.WorkersError, RuntimeError),
     ],
 )
 def test_code_that_catches_the_builtin_goes_on_working(child, kind) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import (
+    add_engine_flags,
     add_extractor_flags,
     add_masks_flag,
     add_match_flags,
     command,
     report_passed_over,
     report_skipped,
-    take_device,
+    take_engine,
     take_extractor_options,
     take_match_options,
 )
@@ -42,23 +43,28 @@ def add_extract(commands: Commands) -> None:
     add_json_flag(parser)
     add_masks_flag(parser)
     add_extractor_flags(parser, for_models=True)
+    add_engine_flags(parser)
 
 
 def _extract(
     images: Path, features: Path, strict: bool, json: bool, masks: Path | None, **flags: object
 ) -> int:
+    from dift_geo.engine.elsewhere import extractor_for
     from dift_geo.engine.loops import extract_images
     from dift_geo.images import survey
 
     options = take_extractor_options(flags, for_models=True)
-    take_device({"device": options.device})
     check_file_to_write(features)
+    engine, device = take_engine(flags, options.device)
     found = survey(images)
     report_passed_over(found, masks is not None)
     names = found.names
     if not names:
         raise InputError(f"{images} holds no images, expected at least one")
-    skipped = extract_images(images, names, options.build(), features, strict=strict, masks=masks)
+    extractor = extractor_for(engine, options, device)
+    skipped = extract_images(
+        images, names, extractor, features, strict=strict, masks=masks, engine=engine
+    )
     if len(skipped) == len(names):
         raise InputError(f"none of the {len(names)} images in {images} can be read")
     done = len(names) - len(skipped)
@@ -84,6 +90,7 @@ def add_match(commands: Commands) -> None:
     add_json_flag(parser)
     add_match_flags(parser)
     add_flags(parser, ExtractorOptions, only=["device"])
+    add_engine_flags(parser)
 
 
 def _match(features: Path, pairs: Path, matches: Path, json: bool, **flags: object) -> None:
@@ -91,11 +98,12 @@ def _match(features: Path, pairs: Path, matches: Path, json: bool, **flags: obje
     from dift_geo.pairs.lists import read_pairs
     from dift_geo.store.features import FeatureStore
 
-    options, device = take_match_options(flags), take_device(flags)
+    options = take_match_options(flags)
     check_apart(features=features, pairs=pairs, matches=matches)
     check_file_to_write(matches)
     check_features(features)
+    engine, device = take_engine(flags, str(flags.pop("device")))
     with FeatureStore(features) as store:
         chosen = read_pairs(pairs, list(store))
-    match_pairs(features, chosen, matches, options, device=device)
+    match_pairs(features, chosen, matches, options, device=device, engine=engine)
     close({"pairs": len(chosen), "matches": matches}, json)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dift_geo.options import add_flags, number, take_flags, take_values
 
 if TYPE_CHECKING:
+    from dift_geo.engine.contract import Engine
     from dift_geo.extractor import ExtractorOptions
     from dift_geo.images import Listing
     from dift_geo.matching.options import MatchOptions
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NOT_TRUSTED",
     "SKIPPED_SOME",
+    "add_engine_flags",
     "add_extractor_flags",
     "add_masks_flag",
     "add_match_flags",
@@ -33,6 +35,7 @@ __all__ = [
     "report_skipped",
     "report_trust",
     "take_device",
+    "take_engine",
     "take_extractor_options",
     "take_match_options",
 ]
@@ -159,6 +162,20 @@ def take_device(flags: Flags) -> str:
     from dift_geo.backends.device import pick_device
 
     return str(pick_device(str(flags.pop("device"))))
+
+
+def add_engine_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of `EngineOptions`."""
+    from dift_geo.engine.options import EngineOptions
+
+    add_flags(parser.add_argument_group("where it runs"), EngineOptions)
+
+
+def take_engine(flags: Flags, device: str) -> tuple[Engine, str]:
+    """Take the flags of the engine out of `flags`: the engine, and what `device` means there."""
+    from dift_geo.engine.options import EngineOptions
+
+    return take_flags(EngineOptions, flags).build(device)
 
 
 def report_passed_over(found: Listing, masks_wanted: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import (
+    add_engine_flags,
     add_extractor_flags,
     add_masks_flag,
     add_match_flags,
@@ -15,7 +16,7 @@ from dift_geo.cli.flags import (
     report_passed_over,
     report_skipped,
     report_trust,
-    take_device,
+    take_engine,
     take_extractor_options,
     take_match_options,
 )
@@ -65,6 +66,7 @@ def add_reconstruct(commands: Commands) -> None:
     chosen = parser.add_argument_group("pairs")
     add_flags(chosen, SfmOptions, only=PAIRS)
     add_how_flags(chosen)
+    add_engine_flags(parser)
     mapping = parser.add_argument_group("mapping")
     add_flags(mapping, SfmOptions, without=["seed", *PAIRS])
     mapping.add_argument(
@@ -89,6 +91,7 @@ def _reconstruct(
     **flags: object,
 ) -> int:
     from dift_geo.colmap.cameras import read_intrinsics
+    from dift_geo.engine.elsewhere import extractor_for
     from dift_geo.images import survey
     from dift_geo.pairing import PairOptions
     from dift_geo.sfm import SfmOptions, reconstruct, reconstruct_from_files
@@ -100,23 +103,29 @@ def _reconstruct(
     if masks is not None and features is not None:
         raise InputError("--masks is for extracting features; with --features nothing is extracted")
     asked = take_extractor_options(flags, for_models=True)
-    match, device = take_match_options(flags), take_device({"device": asked.device})
+    match = take_match_options(flags)
     check_folder_to_write(out)
     if features is not None:
         check_features(features)
     if matches is not None:
         check_matches(matches)
     cameras = None if intrinsics is None else read_intrinsics(intrinsics)
+    engine, device = take_engine(flags, asked.device)
     choice = take_flags(PairOptions, flags, seed=asked.seed, how=tuple(how))
     options = take_flags(SfmOptions, flags, seed=asked.seed, intrinsics=cameras, choice=choice)
     if features is not None:
         result = reconstruct_from_files(
-            images, out, features, matches, options, match, device=device
+            images, out, features, matches, options, match, device=device, engine=engine
         )
     else:
         report_passed_over(survey(images), masks is not None)
+        extractor = extractor_for(engine, asked, device)
         result = reconstruct(
-            images, out, asked.build(), options, match, strict=strict, masks=masks, device=device
+            *(images, out, extractor, options, match),
+            strict=strict,
+            masks=masks,
+            device=device,
+            engine=engine,
         )
     s = result.summary
     page = None

@@ -80,12 +80,15 @@ def extract_images(
     with stopped_by_sigterm(), FeatureStore(path, extractor.recipe()) as store:
         wanted = dict.fromkeys(names)
         todo = list(_changed_images(store, folder, masks, wanted))
-        results = (engine or Local()).map(
+        engine = engine or Local()
+        results = engine.map(
             partial(describe_photo, extractor), todo, partial(read_photo, folder, masks)
         )
         with _progress(results, todo, "extract", "image") as done:
             for described, name in done:
                 if isinstance(described, Unreadable):
+                    if not isinstance(engine, Local):
+                        _refuse_unshared(folder, masks, described)
                     if strict:
                         raise described.error
                     logger.warning("skipped: %s", described.error)
@@ -106,6 +109,18 @@ def _check_masks(masks: Path, names: Sequence[str]) -> None:
         raise InputError(
             f"{masks} holds no mask of any of the {len(files)} images, expected such as {files[0]}"
         )
+
+
+def _refuse_unshared(folder: Path, masks: Path | None, unreadable: Unreadable) -> None:
+    """Raise InputError where a photo can be read here, and was not where it should be described:
+    skipped, it would be missing for a fault of that machine.
+    """
+    if isinstance(read_photo(folder, masks, unreadable.name), Unreadable):
+        return
+    raise InputError(
+        f"{folder / unreadable.name} can be read here, but not on the machine that should describe "
+        f"it ({unreadable.error}); share {folder} under the same path with all machines"
+    )
 
 
 def _changed_images(
