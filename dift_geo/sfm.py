@@ -19,7 +19,7 @@ from dift_geo.colmap.mapping import (
 from dift_geo.colmap.opinions import ask_mapper
 from dift_geo.colmap.workspace import Workspace
 from dift_geo.engine.contract import Engine
-from dift_geo.engine.loops import extract_images, match_pairs
+from dift_geo.engine.loops import MEMORY, extract_images, match_pairs
 from dift_geo.engine.steps import Extracts
 from dift_geo.errors import InputError, NoModelError
 from dift_geo.images import list_images
@@ -46,6 +46,7 @@ def reconstruct(
     masks: str | Path | None = None,
     device: str = "cpu",
     engine: Engine | None = None,
+    memory: int = MEMORY,
 ) -> Reconstruction:
     """Photos -> a COLMAP model.
 
@@ -60,6 +61,7 @@ def reconstruct(
     masks: a folder with masks of the photos, as `extract_images` takes it.
     device: where descriptors are compared.
     engine: where photos are described and matched; None is this process.
+    memory: bytes of features kept at hand while matching, as `match_pairs` takes it.
 
     Raises InputError when fewer than two images can be read, options do not fit them or `out` holds
     results of another program, and NoModelError when COLMAP finds no model; a model that is there
@@ -82,7 +84,7 @@ def reconstruct(
         _need_two(readable, f"{len(readable)} of {len(names)} images in {images} can be read")
         pairs = options.choose_pairs(readable, set(skipped), features=features, images=images)
         _need_pairs(pairs, options.pairs_word, f"the {len(readable)} readable images")
-        match_pairs(features, pairs, matches, match, device=device, engine=engine)
+        match_pairs(features, pairs, matches, match, device=device, engine=engine, memory=memory)
         watch.lap("match")
         recipe = {"extractor": extractor.recipe(), "match": match.recipe(), **options.recipe()}
         about = {"images": len(readable), "skipped": skipped, "recipe": recipe}
@@ -100,6 +102,7 @@ def reconstruct_from_files(
     *,
     device: str = "cpu",
     engine: Engine | None = None,
+    memory: int = MEMORY,
 ) -> Reconstruction:
     """Photos with features, and perhaps matches, that hloc or we wrote -> a COLMAP model.
 
@@ -111,6 +114,7 @@ def reconstruct_from_files(
     match: which mutual nearest neighbours are kept, where the matching is ours.
     device: where descriptors are compared.
     engine: where photos are matched; None is this process.
+    memory: bytes of features kept at hand meanwhile, as `match_pairs` takes it.
 
     Raises InputError when no pair is left, MissingNameError when a pair has no matches, and
     NoModelError when COLMAP finds no model.
@@ -132,7 +136,9 @@ def reconstruct_from_files(
         if matches is None:
             matches = out / "matches.h5"
             recipe["match"] = match.recipe()
-            match_pairs(features, pairs, matches, match, device=device, engine=engine)
+            match_pairs(
+                features, pairs, matches, match, device=device, engine=engine, memory=memory
+            )
         recipe |= {"matches": str(matches), **options.recipe()}
         stores = Stores(Path(features), Path(matches), pairs)
         return _publish(space, images, stores, options, {"skipped": [], "recipe": recipe})

@@ -43,7 +43,7 @@ def add_extract(commands: Commands) -> None:
     add_json_flag(parser)
     add_masks_flag(parser)
     add_extractor_flags(parser, for_models=True)
-    add_engine_flags(parser)
+    add_engine_flags(parser, matching=False)
 
 
 def _extract(
@@ -54,8 +54,9 @@ def _extract(
     from dift_geo.images import survey
 
     options = take_extractor_options(flags, for_models=True)
+    where = take_engine(flags)
     check_file_to_write(features)
-    engine, device = take_engine(flags, options.device)
+    engine, device = where.build(options.device)
     found = survey(images)
     report_passed_over(found, masks is not None)
     names = found.names
@@ -90,7 +91,7 @@ def add_match(commands: Commands) -> None:
     add_json_flag(parser)
     add_match_flags(parser)
     add_flags(parser, ExtractorOptions, only=["device"])
-    add_engine_flags(parser)
+    add_engine_flags(parser, matching=True)
 
 
 def _match(features: Path, pairs: Path, matches: Path, json: bool, **flags: object) -> None:
@@ -98,12 +99,13 @@ def _match(features: Path, pairs: Path, matches: Path, json: bool, **flags: obje
     from dift_geo.pairs.lists import read_pairs
     from dift_geo.store.features import FeatureStore
 
-    options = take_match_options(flags)
+    options, where = take_match_options(flags), take_engine(flags)
     check_apart(features=features, pairs=pairs, matches=matches)
     check_file_to_write(matches)
     check_features(features)
-    engine, device = take_engine(flags, str(flags.pop("device")))
+    engine, device = where.build(str(flags.pop("device")))
     with FeatureStore(features) as store:
         chosen = read_pairs(pairs, list(store))
-    match_pairs(features, chosen, matches, options, device=device, engine=engine)
+    memory = where.memory_bytes
+    match_pairs(features, chosen, matches, options, device=device, engine=engine, memory=memory)
     close({"pairs": len(chosen), "matches": matches}, json)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dift_geo.options import add_flags, number, take_flags, take_values
 
 if TYPE_CHECKING:
-    from dift_geo.engine.contract import Engine
+    from dift_geo.engine.options import EngineOptions
     from dift_geo.extractor import ExtractorOptions
     from dift_geo.images import Listing
     from dift_geo.matching.options import MatchOptions
@@ -164,18 +164,19 @@ def take_device(flags: Flags) -> str:
     return str(pick_device(str(flags.pop("device"))))
 
 
-def add_engine_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of `EngineOptions`."""
+def add_engine_flags(parser: argparse.ArgumentParser, *, matching: bool) -> None:
+    """Flags of `EngineOptions`; matching: whether there is any, which takes memory."""
     from dift_geo.engine.options import EngineOptions
 
-    add_flags(parser.add_argument_group("where it runs"), EngineOptions)
+    group = parser.add_argument_group("where it runs")
+    add_flags(group, EngineOptions, without=() if matching else ["memory"])
 
 
-def take_engine(flags: Flags, device: str) -> tuple[Engine, str]:
-    """Take the flags of the engine out of `flags`: the engine, and what `device` means there."""
+def take_engine(flags: Flags) -> EngineOptions:
+    """Take the flags of the engine out of `flags`."""
     from dift_geo.engine.options import EngineOptions
 
-    return take_flags(EngineOptions, flags).build(device)
+    return take_flags(EngineOptions, flags)
 
 
 def report_passed_over(found: Listing, masks_wanted: bool) -> None:

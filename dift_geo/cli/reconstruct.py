@@ -66,7 +66,7 @@ def add_reconstruct(commands: Commands) -> None:
     chosen = parser.add_argument_group("pairs")
     add_flags(chosen, SfmOptions, only=PAIRS)
     add_how_flags(chosen)
-    add_engine_flags(parser)
+    add_engine_flags(parser, matching=True)
     mapping = parser.add_argument_group("mapping")
     add_flags(mapping, SfmOptions, without=["seed", *PAIRS])
     mapping.add_argument(
@@ -103,19 +103,20 @@ def _reconstruct(
     if masks is not None and features is not None:
         raise InputError("--masks is for extracting features; with --features nothing is extracted")
     asked = take_extractor_options(flags, for_models=True)
-    match = take_match_options(flags)
+    match, where = take_match_options(flags), take_engine(flags)
     check_folder_to_write(out)
     if features is not None:
         check_features(features)
     if matches is not None:
         check_matches(matches)
     cameras = None if intrinsics is None else read_intrinsics(intrinsics)
-    engine, device = take_engine(flags, asked.device)
+    engine, device = where.build(asked.device)
+    runs: Any = {"engine": engine, "memory": where.memory_bytes}
     choice = take_flags(PairOptions, flags, seed=asked.seed, how=tuple(how))
     options = take_flags(SfmOptions, flags, seed=asked.seed, intrinsics=cameras, choice=choice)
     if features is not None:
         result = reconstruct_from_files(
-            images, out, features, matches, options, match, device=device, engine=engine
+            images, out, features, matches, options, match, device=device, **runs
         )
     else:
         report_passed_over(survey(images), masks is not None)
@@ -125,7 +126,7 @@ def _reconstruct(
             strict=strict,
             masks=masks,
             device=device,
-            engine=engine,
+            **runs,
         )
     s = result.summary
     page = None

@@ -28,19 +28,21 @@ from dift_geo.engine.steps import (
 )
 from dift_geo.errors import InputError, MissingFileError, MissingNameError, NotAFolderError
 from dift_geo.matching.options import MatchOptions
+from dift_geo.pairs.tiles import in_tiles
 from dift_geo.progress import progress
 from dift_geo.recipe import fingerprint
 from dift_geo.stop import stopped_by_sigterm
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore, refuse_name_clashes
-from dift_geo.store.recent import Recent
+from dift_geo.store.recent import Recent, size_in_bytes
 from dift_geo.types import Pair
 
-__all__ = ["extract_images", "match_pairs"]
+__all__ = ["MEMORY", "extract_images", "match_pairs"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
+MEMORY = 1 << 30  # bytes of features at hand
 FLUSH_SECONDS = 20  # at most this much work is lost when the power goes
 
 
@@ -151,6 +153,7 @@ def match_pairs(
     *,
     device: str = "cpu",
     engine: Engine | None = None,
+    memory: int = MEMORY,
     ratio: float | None = None,
     min_similarity: float | None = None,
 ) -> None:
@@ -165,6 +168,8 @@ def match_pairs(
     options: which neighbours are kept.
     device: where descriptors are compared.
     engine: where the work runs; None is this process.
+    memory: bytes of features that are kept at hand, in each process that matches. Where all need
+        more, pairs are matched in an order in which features are read seldom.
 
     Raises MissingNameError when a pair names an image without features, InputError when two names
     have one place in hloc's layout, RecipeError when the store was made with other settings.
@@ -179,15 +184,28 @@ def match_pairs(
         recipe = {"matcher": options.recipe(), "features": fingerprint(made_with)}
         with MatchStore(path, recipe) as store:
             todo = list(_changed_pairs(store, features, pairs))
-            results = (engine or Local()).map(
-                partial(match_loaded, options, device), todo, partial(load_pair, Recent(features))
-            )
+            if todo:
+                todo = in_tiles(todo, _images_held(features, todo, memory))
+            load = partial(load_pair, Recent(features, memory))
+            results = (engine or Local()).map(partial(match_loaded, options, device), todo, load)
             with _progress(results, todo, "match", "pair") as done:
                 for found, pair in done:
                     of_both = features.fingerprint(pair[0]), features.fingerprint(pair[1])
                     store.put(pair, found.matches, found.count0, of_both)
                     store.flush_every(FLUSH_SECONDS)
             store.merge()
+
+
+def _images_held(features: FeatureStore, pairs: Sequence[Pair], memory: int) -> int:
+    """How many images' features go into so much memory, by their number of keypoints."""
+    names = dict.fromkeys(name for pair in pairs for name in pair)
+    counts = {name: features.count(name) for name in names if name in features}
+    total = sum(counts.values())
+    if not total:
+        return len(names)
+    largest = max(counts, key=lambda name: counts[name])
+    a_keypoint = size_in_bytes(features[largest]) / counts[largest]
+    return int(memory // (a_keypoint * total / len(counts)))
 
 
 def _changed_pairs(

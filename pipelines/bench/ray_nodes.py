@@ -38,6 +38,7 @@ def seconds_of(engine: Engine, photos: Path, options: ExtractorOptions, times: i
 
 
 def main(argv: list[str] | None = None) -> None:
+    import ray
     from ray.cluster_utils import Cluster
 
     parser = argparse.ArgumentParser(
@@ -57,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     seconds["two"] = seconds_of(engine, asked.photos, options, asked.times)
     cluster.remove_node(second)
     seconds["one again"] = seconds_of(engine, asked.photos, options, asked.times)
+    ray.shutdown()
     cluster.shutdown()
     one = (seconds["one"] + seconds["one again"]) / 2
     print(json.dumps({"seconds a photo": {k: round(v, 3) for k, v in seconds.items()}}))

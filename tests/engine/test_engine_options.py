@@ -48,6 +48,20 @@ def test_what_only_a_cluster_has_is_refused_without(
         main(["extract", str(tmp_path), str(tmp_path / "f.h5"), "--worker-cpus", "0"])
 
 
+@pytest.mark.parametrize(
+    ("word", "count"),
+    [("2GB", 2e9), ("500MB", 5e8), ("1.5g", 1.5e9), ("2000000", 2e6), ("1000 kB", 1e6)],
+)
+def test_memory_is_said_in_bytes(word: str, count: float) -> None:
+    assert EngineOptions(memory=word).memory_bytes == count
+
+
+@pytest.mark.parametrize("word", ["", "GB", "-2GB", "2PB", "0", "999kB", "1001TB", "1e9"])
+def test_memory_that_is_none_is_refused(word: str) -> None:
+    with pytest.raises(InputError, match=r"memory is .*expected"):
+        EngineOptions(memory=word)
+
+
 def test_without_the_package_one_line_says_what_to_install(
     tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import combinations
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dift_geo.matching.mutual_nn import match
 from dift_geo.matching.options import MatchOptions
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
+from dift_geo.store.recent import size_in_bytes
 from dift_geo.types import Features, Matches
 
 NAMES = ["a.png", "b.png", "sub/c.png"]
@@ -143,6 +145,29 @@ def test_matches_equal_direct_matching(features: Path, tmp_path: Path) -> None:
         assert matches.recipe["matcher"] == options.recipe()
     with h5py.File(tmp_path / "m.h5") as file:
         assert file["a.png/b.png/matches0"].shape == (20,)
+
+
+def test_little_memory_changes_the_order_and_nothing_else(
+    photos: Path, texture, tmp_path: Path
+) -> None:
+    """Features of four images at hand, and pairs of six."""
+    names = [f"{i}.png" for i in range(6)]
+    for i, name in enumerate(names):
+        write_image(photos / name, texture((80, 60), i))
+    extract_images(photos, names, CountingExtractor(), tmp_path / "f.h5")
+    pairs = list(combinations(names, 2))
+    with FeatureStore(tmp_path / "f.h5") as store:
+        least = 4 * size_in_bytes(store[names[0]])
+    engine: Engine = Counted()
+    match_pairs(tmp_path / "f.h5", pairs, tmp_path / "little.h5", engine=engine, memory=least)
+    match_pairs(tmp_path / "f.h5", pairs, tmp_path / "much.h5")
+    assert isinstance(engine, Counted)
+    assert engine.items != pairs
+    assert sorted(engine.items) == pairs
+    with MatchStore(tmp_path / "little.h5") as got, MatchStore(tmp_path / "much.h5") as expected:
+        assert list(got) == list(expected) == pairs
+        for pair in pairs:
+            np.testing.assert_array_equal(got[pair].pairs, expected[pair].pairs)
 
 
 def test_pairs_are_matched_once(features: Path, tmp_path: Path) -> None:
