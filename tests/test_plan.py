@@ -7,9 +7,10 @@ import pytest
 from conftest import textured
 
 from dift_geo.engine.loops import extract_images, match_pairs
-from dift_geo.errors import InputError
+from dift_geo.errors import InputError, RecipeError
 from dift_geo.extractor import Extractor
 from dift_geo.images import list_images, write_image
+from dift_geo.matching.options import MatchOptions
 from dift_geo.pairing import PairOptions
 from dift_geo.plan import count_pairs, plan_run
 from dift_geo.sfm_options import SfmOptions
@@ -69,6 +70,27 @@ def test_pairs_that_features_will_choose_are_at_most_so_many(folder) -> None:
     assert count_pairs(names, words("retrieval:2", budget=7), folder) == (7, False)
     assert count_pairs(names, words("exhaustive", budget=7), folder) == (7, True)
     assert count_pairs(names, SfmOptions(pairs="sequential", overlap=1), folder) == (8, True)
+
+
+def test_what_an_earlier_run_finished_is_taken_off(folder, tmp_path) -> None:
+    names = list_images(folder)
+    fresh = plan_run(folder, EXTRACTOR, probe=3, out=tmp_path)
+    assert (fresh.images_left, fresh.pairs_left) == (9, 36)
+    assert fresh.verify_seconds > 0
+    features, matches = tmp_path / "features.h5", tmp_path / "matches.h5"
+    extract_images(folder, names[:4], EXTRACTOR, features)
+    begun = plan_run(folder, EXTRACTOR, probe=3, out=tmp_path)
+    assert (begun.images, begun.images_left, begun.pairs_left) == (9, 5, 36)
+    match_pairs(features, [(names[1], names[0]), (names[2], names[3])], matches)
+    begun = plan_run(folder, EXTRACTOR, probe=3, out=tmp_path)
+    assert (begun.pairs, begun.pairs_left) == (36, 34)  # in either order
+    begun = plan_run(folder, EXTRACTOR, words("retrieval:2"), probe=3, out=tmp_path)
+    assert (begun.pairs, begun.pairs_left) == (18, 16)
+    with pytest.raises(RecipeError, match=r"matches.h5 was made with other .*ratio is None"):
+        plan_run(folder, EXTRACTOR, match=MatchOptions(ratio=0.5), out=tmp_path)
+    other = Extractor(FakeDetector(spacing=16), Plain())
+    with pytest.raises(RecipeError, match=r"features.h5 .*spacing is 8, expected 16.*would refuse"):
+        plan_run(folder, other, out=tmp_path)
 
 
 def test_photos_that_cannot_be_read_and_too_few_are_told(folder, tmp_path) -> None:

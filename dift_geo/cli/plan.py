@@ -41,6 +41,9 @@ def add_plan(commands: Commands) -> None:
     parser.add_argument("images", type=Path, help="folder of photos, read recursively")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
+        "--out", type=Path, metavar="OUT", help="of a run that was begun: what is done is taken off"
+    )
+    parser.add_argument(
         "--probe", type=number(int, least=2), default=PROBE, metavar="N", help="photos to try"
     )
     add_extractor_flags(parser, for_models=True)
@@ -50,7 +53,9 @@ def add_plan(commands: Commands) -> None:
     add_flags(pairs, SfmOptions, only=["pairs", "overlap"])
 
 
-def _plan(images: Path, json: bool, probe: int, how: list[str], **flags: object) -> None:
+def _plan(
+    images: Path, json: bool, probe: int, out: Path | None, how: list[str], **flags: object
+) -> None:
     from dift_geo.pairing import PairOptions
     from dift_geo.plan import plan_run
     from dift_geo.recipe import json_text
@@ -61,7 +66,7 @@ def _plan(images: Path, json: bool, probe: int, how: list[str], **flags: object)
     choice = take_flags(PairOptions, flags, seed=asked.seed, how=tuple(how))
     options = take_flags(SfmOptions, flags, seed=asked.seed, choice=choice)
     choice.check(features=True, images=True)
-    plan = plan_run(images, asked.build(), options, match, probe=probe, device=device)
+    plan = plan_run(images, asked.build(), options, match, probe=probe, device=device, out=out)
     print(json_text(plan.plain()) if json else _told(plan))
 
 
@@ -72,13 +77,20 @@ def _told(plan: Plan) -> str:
         [
             f"{plan.images} images, {most}{plan.pairs} pairs, "
             f"about {plan.keypoints:.0f} keypoints an image",
+            *_done(plan),
             f"extract: {_time(plan.extract_seconds)}, {_size(plan.features_bytes)}",
             f"match: {most}{_time(plan.match_seconds)}, {_size(plan.matches_bytes)}",
+            f"verify: {most}{_time(plan.verify_seconds)}, more where photos share more than these",
             f"keep {_size(2 * stores)} free: a store is there twice while it is merged",
             f"by a probe of {plan.probe} photos on this machine, as busy as it was; "
-            "verifying and mapping come on top",
+            "mapping comes on top",
         ]
     )
+
+
+def _done(plan: Plan) -> list[str]:
+    images, pairs = plan.images - plan.images_left, plan.pairs - plan.pairs_left
+    return [f"done before: {images} images, {pairs} pairs"] if images or pairs else []
 
 
 def _size(count: float) -> str:

@@ -37,7 +37,14 @@ from dift_geo.store.matches import MatchStore, refuse_name_clashes
 from dift_geo.store.recent import Recent, size_in_bytes
 from dift_geo.types import Pair
 
-__all__ = ["MEMORY", "extract_images", "match_pairs"]
+__all__ = [
+    "MEMORY",
+    "changed_images",
+    "changed_pairs",
+    "extract_images",
+    "match_pairs",
+    "matches_recipe",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -81,7 +88,7 @@ def extract_images(
     skipped: list[str] = []
     with stopped_by_sigterm(), FeatureStore(path, extractor.recipe()) as store:
         wanted = dict.fromkeys(names)
-        todo = list(_changed_images(store, folder, masks, wanted))
+        todo = list(changed_images(store, folder, masks, wanted))
         engine = engine or Local()
         results = engine.map(
             partial(describe_photo, extractor), todo, partial(read_photo, folder, masks)
@@ -125,7 +132,7 @@ def _refuse_unshared(folder: Path, masks: Path | None, unreadable: Unreadable) -
     )
 
 
-def _changed_images(
+def changed_images(
     store: FeatureStore, folder: Path, masks: Path | None, names: Iterable[str]
 ) -> Iterator[str]:
     """The images whose features are missing, or of another photo than the one that is there."""
@@ -177,23 +184,30 @@ def match_pairs(
     if ratio is not None or min_similarity is not None:  # until callers give options
         options = MatchOptions(ratio=ratio, min_similarity=min_similarity)
     refuse_name_clashes(pairs)
-    with stopped_by_sigterm(), FeatureStore(features_path) as features:
-        made_with = features.recipe
-        if made_with is None:
-            made_with = {"file": Path(features_path).name}
-        recipe = {"matcher": options.recipe(), "features": fingerprint(made_with)}
-        with MatchStore(path, recipe) as store:
-            todo = list(_changed_pairs(store, features, pairs))
-            if todo:
-                todo = in_tiles(todo, _images_held(features, todo, memory))
-            load = partial(load_pair, Recent(features, memory))
-            results = (engine or Local()).map(partial(match_loaded, options, device), todo, load)
-            with _progress(results, todo, "match", "pair") as done:
-                for found, pair in done:
-                    of_both = features.fingerprint(pair[0]), features.fingerprint(pair[1])
-                    store.put(pair, found.matches, found.count0, of_both)
-                    store.flush_every(FLUSH_SECONDS)
-            store.merge()
+    with (
+        stopped_by_sigterm(),
+        FeatureStore(features_path) as features,
+        MatchStore(path, matches_recipe(features, options)) as store,
+    ):
+        todo = list(changed_pairs(store, features, pairs))
+        if todo:
+            todo = in_tiles(todo, _images_held(features, todo, memory))
+        load = partial(load_pair, Recent(features, memory))
+        results = (engine or Local()).map(partial(match_loaded, options, device), todo, load)
+        with _progress(results, todo, "match", "pair") as done:
+            for found, pair in done:
+                of_both = features.fingerprint(pair[0]), features.fingerprint(pair[1])
+                store.put(pair, found.matches, found.count0, of_both)
+                store.flush_every(FLUSH_SECONDS)
+        store.merge()
+
+
+def matches_recipe(features: FeatureStore, options: MatchOptions) -> dict[str, object]:
+    """What determines the matches of these features."""
+    made_with = features.recipe
+    if made_with is None:
+        made_with = {"file": features.path.name}
+    return {"matcher": options.recipe(), "features": fingerprint(made_with)}
 
 
 def _images_held(features: FeatureStore, pairs: Sequence[Pair], memory: int) -> int:
@@ -208,7 +222,7 @@ def _images_held(features: FeatureStore, pairs: Sequence[Pair], memory: int) -> 
     return int(memory // (a_keypoint * total / len(counts)))
 
 
-def _changed_pairs(
+def changed_pairs(
     store: MatchStore, features: FeatureStore, pairs: Iterable[Pair]
 ) -> Iterator[Pair]:
     """The pairs whose matches are missing, or of other features than those that are there.
