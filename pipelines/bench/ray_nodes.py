@@ -6,9 +6,11 @@ r"""What does a second machine bring? Photos described by one node of a Ray clus
 
 Nodes are Ray's own `cluster_utils.Cluster` on this machine, a core and a worker each, beside a head
 that computes nothing; so there have to be two free cores. Wall seconds, once the workers have their
-model; one node is measured before and after two, since a machine that others use changes. With `--made`
-nothing is computed: a photo takes so many seconds of waiting, and gives features of 8192 keypoints.
-That needs no free cores, and shows what giving out the work and taking the results costs.
+model; one node is measured before and after two, since a machine that others use changes.
+
+With `--made` nothing is computed: a photo takes so many seconds of waiting, and gives features of
+8192 keypoints. That needs no free cores, and shows what giving out the work and taking the results
+costs.
 """
 
 from __future__ import annotations
