@@ -18,7 +18,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dift_geo.engine.contract import Engine
@@ -35,6 +35,7 @@ Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
 
+REST_SECONDS = 10.0  # for which workers wait for the next `map`
 ANSWER_SECONDS = 10  # for the machine of an address; Ray itself would try for many minutes
 
 
@@ -66,6 +67,7 @@ class Ray(Engine):
         self.device = ("cuda" if gpus else "cpu") if device == "auto" else device
         self.cpus, self.gpus = cpus, int(self.device == "cuda")
         self._idle: list[Any] = []
+        self._rest: threading.Timer | None = None
         if not self._room():
             raise WorkersError(
                 f"the Ray cluster has {cores:g} core(s) and {gpus:g} GPU(s), and no machine with "
@@ -84,23 +86,39 @@ class Ray(Engine):
         at once. Raises WorkersError where workers cannot start, are lost again and again at the
         same item, or are not to be had for minutes.
         """
+        if self._rest is not None:
+            self._rest.cancel()
         parcel = self._ray.put(Parcel.of(function, load, self.device, self._ray.cloudpickle.dumps))
         run = Run(self._ray, self._hire(parcel), self._room)
         try:
             yield from run.results(items)
         finally:
             self._idle += run.close()
+            self._rest = threading.Timer(REST_SECONDS, self.release)
+            self._rest.daemon = True
+            self._rest.start()
 
     def release(self) -> None:
-        """End the workers that wait for the next `map`, so that others can have their cores."""
-        while self._idle:
-            self._ray.kill(self._idle.pop())
+        """End the workers that wait for the next `map`, so that others can have their cores.
+
+        So it happens where no `map` comes for a while.
+        """
+        while (actor := self._waiting()) is not None:
+            with suppress(Exception):  # the cluster may be left by now
+                self._ray.kill(actor)
+
+    def _waiting(self) -> Any:
+        """A worker that has nothing to do; None where there is none."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def _hire(self, parcel: object) -> Callable[[], Hand]:
         remote = self._ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=0)(Worker)
 
         def hire() -> Hand:
-            actor = self._idle.pop() if self._idle else remote.remote(self.cpus)
+            actor = self._waiting() or remote.remote(self.cpus)
             return Hand(actor, actor.start.remote(parcel))
 
         return hire

@@ -21,6 +21,7 @@ from counting import CountingExtractor
 from dift_geo.cli import main
 from dift_geo.engine import crew
 from dift_geo.engine import options as options_file
+from dift_geo.engine import ray as engine_file
 from dift_geo.engine.elsewhere import extractor_for
 from dift_geo.engine.local import Local
 from dift_geo.engine.loops import extract_images, match_pairs
@@ -216,11 +217,18 @@ class Interfering:
 
 
 def test_a_node_that_dies_in_the_middle_changes_nothing(
-    cluster, engine: Ray, photos: Path, tmp_path: Path, caplog
+    cluster, engine: Ray, photos: Path, tmp_path: Path, caplog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last test of this file: it takes a node away."""
     caplog.set_level(logging.WARNING)
     local = stored(tmp_path / "local", photos, CountingExtractor(), Local())
     dies = Interfering(engine, 4, lambda: cluster.remove_node(cluster.nodes[1], False))
+    monkeypatch.setattr(engine_file, "REST_SECONDS", 0.2)
     assert stored(tmp_path / "ray", photos, sent.SlowExtractor(), dies) == local
     assert "a worker was lost, its work is done again" in caplog.text
+    import ray
+
+    deadline = time.monotonic() + 10  # for workers to give their cores back
+    while ray.available_resources().get("CPU", 0) < 1 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert ray.available_resources()["CPU"] == 1  # of the node that is left
