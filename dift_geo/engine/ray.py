@@ -104,8 +104,9 @@ class Ray(Engine):
         So it happens where no `map` comes for a while.
         """
         while (actor := self._waiting()) is not None:
-            with suppress(Exception):  # the cluster may be left by now
-                self._ray.kill(actor)
+            if self._ray.is_initialized():  # or this would join a cluster anew
+                with suppress(Exception):  # it may be gone
+                    self._ray.kill(actor)
 
     def _waiting(self) -> Any:
         """A worker that has nothing to do; None where there is none."""
