@@ -135,8 +135,11 @@ class Tiny(Backend):
             if grey
             else (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
         )
-        std, mean = torch.std_mean(luma, dim=(2, 3), keepdim=True)
-        return F.pixel_unshuffle((luma - mean) / (std + 1e-3 / 255), BLOCK), None
+        centred = luma - luma.mean((2, 3), keepdim=True)
+        # of the deviation, by a norm: `torch.std` takes twenty times as long
+        degrees = max(luma.shape[2] * luma.shape[3] - 1, 1)
+        std = torch.linalg.vector_norm(centred, dim=(2, 3), keepdim=True) / degrees**0.5
+        return F.pixel_unshuffle(centred / (std + 1e-3 / 255), BLOCK), None
 
     def alpha_bar(self, t: int) -> Tensor:
         """Share of signal variance left at timestep t of 1000."""
