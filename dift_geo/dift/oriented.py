@@ -47,9 +47,12 @@ def read_oriented(
     views = itertools.product(reading.extents, tilts)
     total: list[Tensor] = []
     for patches in cut_views(image, keypoints, reading.patch_px, views):
-        batches = [_rows(look(_rgb(batch)), reading) for batch in patches.split(max_batch)]
-        layers = [torch.cat(parts) for parts in zip(*batches)]
-        total = [before + now for before, now in zip(total, layers)] if total else layers
+        for start in range(0, len(patches), max_batch):
+            layers = _rows(look(_rgb(patches[start : start + max_batch])), reading)
+            if not total:
+                total = [rows.new_zeros(len(keypoints), rows.shape[1]) for rows in layers]
+            for rows_of_all, rows in zip(total, layers):
+                rows_of_all[start : start + max_batch] += rows
     return torch.cat([F.normalize(part) for part in total], 1).cpu().numpy()
 
 
@@ -103,6 +106,16 @@ def _centres(values: Tensor, patch_px: int) -> Tensor:
 
 def _cells(values: Tensor, grid: int) -> Tensor:
     """(N, C, h, w) -> (N, C * cells), averaged over `grid` x `grid` cells where there are more."""
-    if values.shape[-1] > grid:
-        values = F.adaptive_avg_pool2d(values, grid)
+    side = values.shape[-1]
+    if side > grid:
+        values = values.flatten(2) @ _averages(side, grid).to(values)
     return values.flatten(1)
+
+
+def _averages(side: int, grid: int) -> Tensor:
+    """(side * side, grid * grid): what `adaptive_avg_pool2d` multiplies by, without its loops."""
+    axis = torch.zeros(side, grid)
+    for cell in range(grid):
+        first, behind = cell * side // grid, -(-(cell + 1) * side // grid)
+        axis[first:behind, cell] = 1 / (behind - first)
+    return torch.kron(axis, axis)
