@@ -12,73 +12,42 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dift_geo.backends.config import Dense, DiftConfig, Mode, Oriented, ReadingName, Upright
+from dift_geo.backends.config import (
+    Dense,
+    DiftConfig,
+    Effort,
+    Mode,
+    Oriented,
+    ReadingName,
+    Upright,
+)
 from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision
 from dift_geo.backends.loader import load_backend
-from dift_geo.detectors.contract import Describer, Detector, detect_and_describe
+from dift_geo.detectors.contract import Describer, Detector
+from dift_geo.detectors.extractor import Extractor
 from dift_geo.detectors.loader import DETECTORS, KINDS, Limits, load_detector, split_word
 from dift_geo.dift.beside import dift_beside
 from dift_geo.dift.describer import Dift
 from dift_geo.dift.projection import Projection
 from dift_geo.errors import InputError
 from dift_geo.options import check_ranges, option
-from dift_geo.recipe import package_version
-from dift_geo.types import Features
 
-__all__ = ["DESCRIPTORS", "DETECTORS", "Extractor", "ExtractorOptions", "build_extractor"]
+__all__ = [
+    "DESCRIPTORS",
+    "DETECTORS",
+    "OF_MODEL",
+    "Extractor",
+    "ExtractorOptions",
+    "build_extractor",
+]
 
 P = ParamSpec("P")
 OWNER = {kind.descriptor: name for name, kind in KINDS.items() if kind.descriptor is not None}
 DESCRIPTORS = ("dift", *OWNER, *(f"dift+{own}" for own in OWNER))
 CONTRAST = 0.04  # OpenCV's own
-# their releases can move descriptors
-VERSIONED = ("dift-geo", "torch", "diffusers", "kornia", "opencv-python-headless")
-
-
-@dataclass(frozen=True)
-class Extractor:
-    """A detector and a describer, which together make features of an image.
-
-    detector: finds the keypoints.
-    describer: describes them; `Joined` is one made of several.
-    size: longest side in pixels of the copy that both see; None keeps the original.
-    """
-
-    detector: Detector
-    describer: Describer
-    size: int | None = None
-
-    def extract(
-        self,
-        image: NDArray[np.uint8],
-        name: str | None = None,
-        *,
-        photo: NDArray[np.uint8] | None = None,
-        mask: NDArray[np.bool_] | None = None,
-    ) -> Features:
-        """Detect and describe (H, W, 3) uint8 RGB; keypoints come in its frame.
-
-        name: of the image below its folder. It seeds noise, and keypoints that other programs found
-            are looked up by it; None takes a checksum of the pixels.
-        photo: the photo at its own size, where `image` is a resized copy of it.
-        mask: (H, W) bool, true where keypoints are wanted; None has them everywhere.
-        """
-        return detect_and_describe(
-            self.detector, self.describer, image, name, self.size, photo=photo, mask=mask
-        )
-
-    def recipe(self) -> dict[str, object]:
-        """What determines the features, for the store."""
-        return {
-            "detector": self.detector.recipe(),
-            "descriptor": self.describer.recipe(),
-            "size": self.size,
-            "versions": {name: package_version(name) for name in VERSIONED},
-        }
+# fields that say nothing where no diffusion model is asked
+OF_MODEL = ("reading", "projection", "mode", "max_batch", "effort", "config")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +57,8 @@ class ExtractorOptions:
     Raises InputError for an unknown word, a number out of range, and for options that contradict
     each other; nothing is loaded before `build`.
 
-    config: how the model is read, down to the layers; instead of `reading`, `mode` and `max_batch`,
-        and its noise has a seed of its own.
+    config: how the model is read, down to the layers; instead of `reading`, `mode`, `max_batch` and
+        `effort`, and its noise has a seed of its own.
     """
 
     backend: str = option("tiny", "tiny, sd2.1, adm, ..., a model folder or a hub id")
@@ -118,6 +87,7 @@ class ExtractorOptions:
         None, "a projection fitted by `dift-geo calibrate`", metavar="FILE"
     )
     mode: Mode = option("default", "paper: published settings of Stable Diffusion or ADM")
+    effort: Effort = option("default", "of tiny: how much work a keypoint is worth")
     precision: Precision = option("auto", "auto: half on a GPU")
     max_batch: int | None = option(
         None, "images, patches or draws at once; bounds memory", metavar="N", least=1
@@ -152,24 +122,15 @@ class ExtractorOptions:
 
     def _check_model_options(self) -> None:
         """Refuse options of the model that contradict each other or have nothing to act on."""
-        set_apart = {
-            "reading": self.reading is not None,
-            "projection": self.projection is not None,
-            "mode": self.mode != "default",
-            "max_batch": self.max_batch is not None,
-            "config": self.config is not None,
-        }
-        if not self._asks_dift:
-            for name in set_apart:
-                if set_apart[name]:
-                    raise InputError(
-                        f"{name} is set, but descriptor {self.descriptor!r} asks no diffusion "
-                        f"model; use --descriptor dift or leave {name} out"
-                    )
-        if self.config is not None:
-            for name in ("reading", "mode", "max_batch"):
-                if set_apart[name]:
-                    raise InputError(f"config and {name} are set, expected one of them")
+        asked = [name for name in OF_MODEL if vars(self)[name] != vars(ExtractorOptions)[name]]
+        if asked and not self._asks_dift:
+            raise InputError(
+                f"{asked[0]} is set, but descriptor {self.descriptor!r} asks no diffusion model; "
+                f"use --descriptor dift or leave {asked[0]} out"
+            )
+        clash = [name for name in asked if name not in ("config", "projection")]
+        if self.config is not None and clash:
+            raise InputError(f"config and {clash[0]} are set, expected one of them")
         by_patches = self.reading in ("oriented", "upright")
         if self.mode == "paper" and (by_patches or self.backend == "tiny"):
             raise InputError(
@@ -249,6 +210,7 @@ class ExtractorOptions:
 
     def _load_backend(self) -> tuple[Backend, DiftConfig]:
         backend = load_backend(self.backend, device=self.device, precision=self.precision)
+        backend = backend.at_effort(self.effort)
         config = self.config
         if config is None:
             config = backend.settings(self.reading, self.mode)

@@ -23,14 +23,16 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from tiny_model import batch_of, build_model, build_scheduler, v_loss, validate
 from tiny_patches import EXTENT, PACKAGES, SIDE, SPLIT, prepare
 
-from dift_geo.backends.config import Dense, DiftConfig, Oriented, ReadingName, Upright
-from dift_geo.backends.tiny import Tiny, write_settings
+from dift_geo.backends.config import Dense, DiftConfig, Effort, Oriented, ReadingName, Upright
+from dift_geo.backends.modelfiles import write_settings
+from dift_geo.backends.tiny import Tiny
 from dift_geo.detectors.contract import Detector
 from dift_geo.detectors.loader import load_detector
 from dift_geo.detectors.sift import RootSift, Sift
@@ -53,6 +55,25 @@ SETTINGS: dict[ReadingName, DiftConfig] = {
     ),
     "dense": DiftConfig(reading=Dense(), t=100, layers=(1, 2)),
 }
+# of other efforts, each in a folder of that name; the first down block is as good as the last one
+# and a third of the work (docs/log.md)
+EFFORTS: dict[Effort, dict[ReadingName, DiftConfig]] = {
+    "fast": {
+        "oriented": DiftConfig(
+            reading=Oriented(patch_px=24, extents=(12.0, 20.0), tilt=5 / 3, grid=4),
+            t=100,
+            layers=(-4,),
+        )
+    },
+    "best": {
+        "oriented": DiftConfig(
+            reading=Oriented(patch_px=SIDE, extents=(EXTENT, 16.0, 24.0), tilt=5 / 3, grid=4),
+            t=100,
+            layers=(-4,),
+        )
+    },
+}
+CONSTANTS = {("fast", "oriented"): 1.5}  # fewer views give fewer matches, a smaller constant more
 # +rootsift: RootSIFT goes through the projection too
 READINGS = ("oriented", "oriented+rootsift", "upright", "dense")
 FITTED_AT = 500  # keypoints of a picture
@@ -205,6 +226,9 @@ def export(work: Path, target: Path) -> None:
     model.half().save_pretrained(target)
     build_scheduler().save_pretrained(target)
     write_settings(target / "settings.json", SETTINGS)
+    for effort, settings in EFFORTS.items():
+        (target / effort).mkdir(exist_ok=True)
+        write_settings(target / effort / "settings.json", settings)
     minutes = saved["state"]["seconds"] / 60
     print(f"{target}: step {saved['state']['step']}, {minutes:.1f} minutes of training")
 
@@ -216,8 +240,18 @@ def fitted_at(reading: str) -> Detector:
     return Sift(FITTED_AT, max_orientations=1 if reading == Dense.name else 2)
 
 
-def project(work: Path, target: Path, readings: list[str], pictures: int, seed: int) -> None:
-    """Fit the projections of an exported model on synthetic views of training pictures."""
+def project(
+    work: Path,
+    target: Path,
+    readings: list[str] | None,
+    pictures: int,
+    effort: Effort,
+    seed: int,
+) -> None:
+    """Fit the projections of an exported model on synthetic views of training pictures.
+
+    readings: by default all, and of another effort than the default one those at SIFT keypoints.
+    """
     names = (work / "images.txt").read_text().splitlines()
     random = np.random.default_rng(seed)
     large = (
@@ -226,8 +260,8 @@ def project(work: Path, target: Path, readings: list[str], pictures: int, seed: 
         if max(read_image(work / "packages" / name).shape) >= 500
     )
     chosen = list(itertools.islice(large, pictures))
-    model = Tiny(target)
-    for reading in readings:
+    model, usual = Tiny(target).at_effort(effort), effort == "default"
+    for reading in readings or (READINGS if usual else READINGS[:2]):
         kind, _, beside = reading.partition("+")
         dense = kind == Dense.name
         detector = fitted_at(kind)
@@ -235,8 +269,17 @@ def project(work: Path, target: Path, readings: list[str], pictures: int, seed: 
         rootsift = RootSift(detector) if beside and isinstance(detector, Sift) else None
         dift = Dift(model, detector, config, None, 640, rootsift)
         ridge = 1e-2 if dense else 1e-3  # of larger inputs and fewer pairs
-        result = calibrate(work / "packages", dift, names=chosen, views=4, seed=seed, ridge=ridge)
-        result.projection.save(target / f"projection_{reading}.safetensors")
+        result = calibrate(
+            work / "packages",
+            dift,
+            names=chosen,
+            views=4,
+            seed=seed,
+            ridge=ridge,
+            constant=CONSTANTS.get((effort, reading)),
+        )
+        folder = target if usual else target / effort
+        result.projection.save(folder / f"projection_{reading}.safetensors")
         print(
             f"{reading}: {result.pairs} pairs; "
             f"held-back MMA@3px {100 * result.mma_before:.1f} % raw, "
@@ -281,7 +324,8 @@ def main(argv: list[str] | None = None) -> None:
     p = commands.add_parser("project")
     p.add_argument("work", type=Path)
     p.add_argument("target", type=Path)
-    p.add_argument("--readings", nargs="+", default=list(READINGS), choices=READINGS)
+    p.add_argument("--readings", nargs="+", choices=READINGS)
+    p.add_argument("--effort", choices=get_args(Effort), default="default")
     p.add_argument(
         "--pictures",
         type=int,

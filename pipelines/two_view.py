@@ -22,6 +22,7 @@ from typing import get_args
 
 import pycolmap
 
+from dift_geo.backends.config import Effort
 from dift_geo.benchmark.loop import score_method, usable_items
 from dift_geo.benchmark.methods import AnyMethod, Method, Prepared, StoredMethod
 from dift_geo.benchmark.results import versions
@@ -83,6 +84,7 @@ def methods(options: argparse.Namespace) -> Iterator[tuple[float | None, AnyMeth
             max_keypoints=options.max_keypoints,
             size=options.size,
             device=options.device,
+            effort=options.effort if "dift" in descriptor.split("+") else "default",
         )
         yield ratio, Method(descriptor, extractor.build(), matching=MatchOptions(ratio=ratio))
 
@@ -165,6 +167,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max-angle", type=float, metavar="DEG", help="of directions of view")
     parser.add_argument("--pairs-per-scene", type=int, metavar="N")
     parser.add_argument("--backend", default="tiny")
+    parser.add_argument("--effort", choices=get_args(Effort), default="default")
     parser.add_argument("--detector", default="sift")
     parser.add_argument("--max-keypoints", type=int, default=8192)
     parser.add_argument("--size", type=int, default=1600)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, textured
 from small_models import aliked_file, disk_file
 
 from dift_geo.backends.config import Dense, DiftConfig, Noise
@@ -24,8 +24,9 @@ from dift_geo.dift.joined import Joined
 from dift_geo.dift.projection import Projection
 from dift_geo.errors import InputError
 from dift_geo.extractor import DESCRIPTORS, Extractor, ExtractorOptions, build_extractor
-from dift_geo.images import resize_longest
+from dift_geo.images import resize_longest, write_image
 from dift_geo.options import add_flags, from_words, option_names, take_flags
+from dift_geo.testing import FakeBackend
 
 
 def test_concatenation_is_the_weighted_mean_of_both_similarities(picture):
@@ -143,6 +144,24 @@ def test_what_is_asked_reaches_the_model():
     assert dense.layers != default.layers
 
 
+def test_an_effort_changes_the_model_and_the_recipe_and_the_default_one_neither(picture):
+    usual, fast, best = (
+        build_extractor(max_keypoints=20, effort=word) for word in ("default", "fast", "best")
+    )
+    assert build_extractor(max_keypoints=20).recipe() == usual.recipe()
+    assert "effort" not in json.dumps(usual.recipe())
+    recipes = [json.dumps(each.recipe()["descriptor"]) for each in (usual, fast, best)]
+    assert len(set(recipes)) == 3
+    shape = usual.extract(picture, "a").descriptors.shape
+    for other in (fast, best):
+        assert other.recipe()["detector"] == usual.recipe()["detector"]
+        assert other.extract(picture, "a").descriptors.shape == shape
+    with pytest.raises(InputError, match=r"has no reading 'upright', .*; or leave --effort out"):
+        build_extractor(effort="fast", reading="upright")
+    with pytest.raises(InputError, match=r"effort is 'fast', but .* has only its default one"):
+        FakeBackend().at_effort("fast")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -173,6 +192,9 @@ def test_what_is_asked_reaches_the_model():
         ({"descriptor": "rootsift", "mode": "paper"}, "leave mode out"),
         ({"config": DiftConfig(), "reading": "dense"}, "config and reading are set"),
         ({"config": DiftConfig(), "max_batch": 3}, "config and max_batch are set"),
+        ({"config": DiftConfig(), "effort": "fast"}, "config and effort are set"),
+        ({"descriptor": "rootsift", "effort": "fast"}, "leave effort out"),
+        ({"effort": "quick"}, "effort is 'quick', expected one of fast, default, best"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_before_any_work(words, message):
@@ -204,7 +226,7 @@ def test_flags_and_words_are_made_of_the_fields():
     assert option_names(ExtractorOptions) == [
         *("backend", "detector", "descriptor", "reading", "max_keypoints", "contrast"),
         *("spread", "size", "projection"),
-        *("mode", "precision", "max_batch", "seed", "device"),
+        *("mode", "effort", "precision", "max_batch", "seed", "device"),
     ]
     help_text = parser.format_help()
     for word in (*DESCRIPTORS, "colmap:DATABASE", "listed:FOLDER", "dense,oriented,upright"):
@@ -244,14 +266,26 @@ def test_parts_of_ones_own_make_an_extractor(picture):
         )
 
 
-def test_bench_against_superpoint_runs(capsys):
+def test_bench_against_superpoint_and_rootsift_runs(capsys, tmp_path):
     path = Path(ROOT, "pipelines", "bench", "extract.py")
     spec = importlib.util.spec_from_file_location("bench_extract", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.main(["--keypoints", "50", "--repeats", "1", "--threads", str(torch.get_num_threads())])
+    usual = ["--keypoints", "50", "--repeats", "1", "--threads", str(torch.get_num_threads())]
+    module.main(usual)
     record = json.loads(capsys.readouterr().out)
     assert record["keypoints"] == 50
     assert record["seconds"]["superpoint forward"] > 0
+    efforts = {f"dift {effort}" for effort in ("fast", "default", "best")}
+    assert set(record["cpu seconds"]) == {"rootsift", "superpoint forward", *efforts}
+    photo = tmp_path / "photo.png"
+    write_image(photo, textured((200, 150)))
+    module.main([*usual, "--photo", str(photo), "--without-superpoint"])
+    record = json.loads(capsys.readouterr().out)
+    least, median = record["cpu seconds"]["dift fast"]
+    assert 0 < least <= median
+    assert record["dift fast / rootsift"] == pytest.approx(
+        least / record["cpu seconds"]["rootsift"][0], rel=0.05
+    )

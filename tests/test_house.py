@@ -95,7 +95,12 @@ NAMED = {
 }
 
 # where files are written in place: aside and renamed, in parts that are resumed, or by a tool
-WRITERS = {"recipe.py", "backends/cache.py", "benchmark/homography/download.py", "backends/tiny.py"}
+WRITERS = {
+    "recipe.py",
+    "backends/cache.py",
+    "benchmark/homography/download.py",
+    "backends/modelfiles.py",
+}
 
 TESTED_WITH = {
     "imagefiles.py": "images.py",

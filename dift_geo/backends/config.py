@@ -16,6 +16,7 @@ from dift_geo.errors import InputError
 __all__ = [
     "Dense",
     "DiftConfig",
+    "Effort",
     "Mode",
     "Noise",
     "Oriented",
@@ -31,6 +32,7 @@ __all__ = [
 
 ReadingName = Literal["dense", "oriented", "upright"]
 Mode = Literal["default", "paper"]
+Effort = Literal["fast", "default", "best"]
 Resize = Literal["bilinear", "pillow"]
 MAX_TILT = 8.0  # a surface seen at 83 degrees
 

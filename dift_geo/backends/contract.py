@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dift_geo.backends.config import DiftConfig, Mode, ReadingName, reading_named
+from dift_geo.backends.config import DiftConfig, Effort, Mode, ReadingName, reading_named
 from dift_geo.backends.tasks import Propagation, TaskName
 from dift_geo.errors import InputError
 
@@ -81,4 +81,16 @@ class Backend(Protocol):
 
     def prompted(self, prompt: str) -> Backend:
         """The same model told `prompt`; itself where it takes no text."""
+        return self
+
+    def at_effort(self, effort: Effort) -> Backend:
+        """What gives like features at another price; itself for `default`.
+
+        Raises InputError where there is nothing of that kind.
+        """
+        if effort != "default":
+            raise InputError(
+                f"effort is {effort!r}, but {self.name} has only its default one; "
+                "leave --effort out"
+            )
         return self

@@ -9,37 +9,35 @@ and licences in `weights/tiny/README.md`.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dift_geo.backends.cache import configs_fingerprint
-from dift_geo.backends.config import (
-    DiftConfig,
-    Mode,
-    ReadingName,
-    settings_from_plain,
-    settings_to_plain,
-)
+from dift_geo.backends.config import DiftConfig, Effort, Mode, ReadingName
 from dift_geo.backends.contract import Backend
 from dift_geo.backends.device import Precision, pick_device, pick_dtype
+from dift_geo.backends.modelfiles import (
+    SETTINGS_FILE,
+    projection_file,
+    read_config,
+    read_settings,
+)
 from dift_geo.backends.tap import run_until
 from dift_geo.backends.tiny_unet import TinyUnet, cosine_shares, is_plain
 from dift_geo.backends.weights import load_module
 from dift_geo.errors import InputError, MissingFileError
-from dift_geo.jsonfiles import parse_json
 
-__all__ = ["Tiny", "WEIGHTS", "read_settings", "write_settings"]
+__all__ = ["Tiny", "WEIGHTS"]
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights" / "tiny"
 WEIGHT_FILE = "diffusion_pytorch_model.safetensors"
-SETTINGS_FILE = "settings.json"
 CONFIG_FILE, SCHEDULER_FILE = "config.json", "scheduler_config.json"
 MAX_NUMBER, MAX_LAYERS = 65536, 64  # of channels, steps, layers
 BLOCK = 4  # pixels per side that become channels of one cell
@@ -50,7 +48,8 @@ class Tiny(Backend):
     """A local folder of `config.json`, `diffusion_pytorch_model.safetensors` and scheduler.
 
     folder: the model; by default the shipped one. Its `settings.json` says how it is meant to be
-        read, and `projection_*.safetensors` are projections fitted for it.
+        read, and `projection_*.safetensors` are projections fitted for it; folders inside it have
+        such files for other efforts.
     device: where it runs.
     precision: `auto` is float32 everywhere, so that descriptors do not depend on the machine;
         `bfloat16` is faster where the CPU has AVX512-BF16.
@@ -68,7 +67,7 @@ class Tiny(Backend):
         precision: Precision = "auto",
         random_seed: int | None = None,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = self.read_from = Path(folder)
         weights = self.folder / WEIGHT_FILE
         if not weights.is_file():
             raise MissingFileError(
@@ -88,10 +87,13 @@ class Tiny(Backend):
         self.unet = unet.float().eval().requires_grad_(False)
         # diffusers' own `to` warns of what no layer here asks for
         torch.nn.Module.to(self.unet, self.device, self.dtype)
+        if self.device.type == "cpu":  # normalisation of small maps is slow with channels last
+            for parameter in self.unet.parameters():
+                parameter.data = parameter.data.contiguous()
         self.name = self.folder.resolve().name
         self.multiple = BLOCK * 2 ** (len(self._list("up_blocks")) - 1)
         # as written: what diffusers adds of its own differs between its versions
-        configs = [_config(self.folder / file) for file in (CONFIG_FILE, SCHEDULER_FILE)]
+        configs = [read_config(self.folder / file) for file in (CONFIG_FILE, SCHEDULER_FILE)]
         self._config = configs_fingerprint(*configs)
 
     def recipe(self) -> dict[str, object]:
@@ -112,16 +114,37 @@ class Tiny(Backend):
                 f"no paper settings for {self.name}, expected --backend sd2.1, another Stable "
                 "Diffusion or adm; use --mode default"
             )
-        own = self.folder / SETTINGS_FILE
-        return read_settings(own if own.is_file() else WEIGHTS / SETTINGS_FILE, reading)
+        own = self.read_from / SETTINGS_FILE
+        try:
+            return read_settings(own if own.is_file() else WEIGHTS / SETTINGS_FILE, reading)
+        except InputError as error:
+            if self.read_from == self.folder:
+                raise
+            raise InputError(f"{error}; or leave --effort out") from error
 
     def projection(self, reading: ReadingName, beside: str | None) -> Path | None:
         """The folder's projection for a reading; random weights have none.
 
         beside: name of the describer whose rows go through the projection too (`rootsift`).
         """
-        file = self.folder / f"projection_{reading}{f'+{beside}' if beside else ''}.safetensors"
-        return file if file.is_file() and self.random_seed is None else None
+        if self.random_seed is not None:
+            return None
+        return projection_file(self.read_from, reading, beside)
+
+    def at_effort(self, effort: Effort) -> Tiny:
+        """The same weights, read as the folder of that name inside the model's says, with the
+        projections there.
+        """
+        folder = self.folder / effort
+        if effort == "default":
+            return self
+        if self.random_seed is not None or not (folder / SETTINGS_FILE).is_file():
+            raise InputError(
+                f"effort is {effort!r}, but {self.name} has no settings for it; leave --effort out"
+            )
+        other = copy(self)
+        other.read_from = folder
+        return other
 
     def encode(self, images: Tensor) -> tuple[Tensor, None]:
         """(B, 3 or 1, H, W) in [0, 1] -> (B, 16, H/4, W/4): luma of zero mean and unit deviation
@@ -187,7 +210,7 @@ def _random(folder: Path, seed: int) -> torch.nn.Module:
 
 def _network(folder: Path) -> torch.nn.Module:
     """The architecture that a folder describes. Raises InputError where it describes none."""
-    config = _config(folder / CONFIG_FILE)
+    config = read_config(folder / CONFIG_FILE)
     with _described_by(folder / CONFIG_FILE):
         _check_sizes(config)
         if is_plain(config):
@@ -199,7 +222,7 @@ def _network(folder: Path) -> torch.nn.Module:
 
 def _schedule(folder: Path) -> Tensor:
     """The share of signal at each step of training."""
-    config = _config(folder / SCHEDULER_FILE)
+    config = read_config(folder / SCHEDULER_FILE)
     with _described_by(folder / SCHEDULER_FILE):
         _check_sizes(config)
         fields = {name: value for name, value in config.items() if not name.startswith("_")}
@@ -216,20 +239,6 @@ def _shares(schedule: Mapping[str, object]) -> Tensor:
     from diffusers import DDPMScheduler
 
     return cast(Tensor, vars(DDPMScheduler(**schedule))["alphas_cumprod"])
-
-
-def _config(file: Path) -> dict[str, object]:
-    try:
-        plain = parse_json(file.read_bytes())
-        if isinstance(plain, dict):
-            return plain
-        reason = f"it holds {type(plain).__name__}"
-    except (OSError, ValueError) as error:
-        reason = str(error)
-    raise InputError(
-        f"{file} is no configuration ({reason}); expected a folder written by "
-        "pipelines/train_tiny.py export, copy it again"
-    )
 
 
 def _check_sizes(config: Mapping[str, object]) -> None:
@@ -253,33 +262,3 @@ def _described_by(file: Path) -> Iterator[None]:
     except Exception as error:  # whatever comes to it
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(f"{file} describes no model of ours ({text}); copy it again") from error
-
-
-def read_settings(file: Path, reading: ReadingName | None = None) -> DiftConfig:
-    """The settings of one reading out of a `settings.json`; of its default one for None.
-
-    Raises InputError when the file is no such one or does not know the reading.
-    """
-    try:
-        plain = parse_json(file.read_bytes())
-        name = reading or plain["default"]
-        known = [name for name in get_args(ReadingName) if name in plain]
-        own = plain[name] if name in known else None
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{file} holds no settings ({error}), expected a default reading and its fields; "
-            "write it by pipelines/train_tiny.py export"
-        ) from error
-    if own is None:
-        raise InputError(f"{file} has no reading {name!r}, expected one of {', '.join(known)}")
-    try:
-        return settings_from_plain(name, own)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from error
-
-
-def write_settings(file: Path, settings: Mapping[ReadingName, DiftConfig]) -> None:
-    """Write settings by reading; the first is the default one."""
-    plain = {name: settings_to_plain(config) for name, config in settings.items()}
-    text = json.dumps({"default": next(iter(plain)), **plain}, indent=1)
-    file.write_text(f"{text}\n", encoding="utf-8")

@@ -12,15 +12,13 @@ from dataclasses import replace
 
 from dift_geo.benchmark.methods import Method
 from dift_geo.errors import InputError
-from dift_geo.extractor import ExtractorOptions
+from dift_geo.extractor import OF_MODEL, ExtractorOptions
 from dift_geo.mapper import STILL, MapOptions
 from dift_geo.matching.options import MatchOptions
 from dift_geo.options import from_words, option_names
 from dift_geo.video.options import PropagationOptions
 
 __all__ = ["carried_from_words", "map_options_from_words", "method_from_words"]
-
-OF_MODEL = ("reading", "projection", "mode", "max_batch", "config")  # of `ExtractorOptions`
 
 
 def method_from_words(

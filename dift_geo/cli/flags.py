@@ -44,7 +44,7 @@ SKIPPED_SOME, NOT_TRUSTED = 3, 4  # exit codes
 SHOWN = 10  # names in a line
 SEED = number(int, least=0, most=2**31 - 1)  # what all libraries take
 
-MODEL_FLAGS = ("reading", "projection", "mode", "precision", "max_batch")
+MODEL_FLAGS = ("reading", "projection", "mode", "effort", "precision", "max_batch")
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):

@@ -12,10 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from dift_geo.backends.config import Dense, DiftConfig, Noise, Oriented, ReadingName, Upright
+from dift_geo.backends.config import (
+    Dense,
+    DiftConfig,
+    Effort,
+    Noise,
+    Oriented,
+    ReadingName,
+    Upright,
+)
 from dift_geo.backends.loader import load_backend
+from dift_geo.backends.modelfiles import read_settings, write_settings
 from dift_geo.backends.tap import run_until
-from dift_geo.backends.tiny import BLOCK, WEIGHTS, Tiny, read_settings, write_settings
+from dift_geo.backends.tiny import BLOCK, WEIGHTS, Tiny
 from dift_geo.detectors.sift import RootSift, Sift
 from dift_geo.dift.describer import Dift
 from dift_geo.errors import InputError
@@ -227,6 +236,44 @@ def test_a_folder_has_settings_of_its_own(tmp_path: Path) -> None:
     assert backend.settings("oriented", "default") == own["oriented"]
     with pytest.raises(InputError, match=r"no paper settings for .*; use --mode default"):
         backend.settings(None, "paper")
+
+
+@pytest.mark.parametrize("effort", ["fast", "best"])
+def test_an_effort_is_the_same_weights_read_otherwise(
+    tiny, picture: np.ndarray, effort: Effort
+) -> None:
+    """On a quarter turn, where the truth is exact; alone and beside RootSIFT."""
+    from dift_geo.matching.mutual_nn import match_mutual_nn
+
+    other = tiny.at_effort(effort)
+    assert other.recipe() == tiny.recipe()
+    assert other.settings(None, "default") != tiny.settings(None, "default")
+    square = np.ascontiguousarray(picture[:, :240])
+    turned = np.ascontiguousarray(np.rot90(square))
+    sift = Sift(max_keypoints=150, max_orientations=1)
+    for beside, dim in ((None, 128), (RootSift(sift), 256)):
+        dift = Dift(other, sift, beside=beside)
+        f0, f1 = dift.extract(square, "a"), dift.extract(turned, "b")
+        assert f0.descriptors.shape[1] == dim
+        pairs = match_mutual_nn(f0.descriptors, f1.descriptors).pairs
+        xy0, xy1 = f0.keypoints.xy[pairs[:, 0]], f1.keypoints.xy[pairs[:, 1]]
+        error = np.linalg.norm(np.stack([xy0[:, 1], 239 - xy0[:, 0]], 1) - xy1, axis=1)
+        assert len(pairs) > 75
+        assert (error < 2).mean() > 0.8
+
+
+def test_an_effort_that_a_folder_does_not_have_is_one_line(tiny, tmp_path: Path) -> None:
+    """Such as those of 0.1, or random weights; the default one is the model itself."""
+    assert tiny.at_effort("default") is tiny
+    for file in WEIGHTS.iterdir():
+        if file.is_file():
+            (tmp_path / file.name).symlink_to(file)
+    for model in (Tiny(tmp_path), Tiny(random_seed=1)):
+        assert model.at_effort("default") is model
+        with pytest.raises(InputError, match=r"effort is 'fast', but .* leave --effort out"):
+            model.at_effort("fast")
+    with pytest.raises(InputError, match=r"has no reading 'dense', .*; or leave --effort out"):
+        tiny.at_effort("fast").settings("dense", "default")
 
 
 @pytest.mark.parametrize(

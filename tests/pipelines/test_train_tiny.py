@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from dift_geo.backends.loader import load_backend
-from dift_geo.backends.tiny import WEIGHTS, Tiny, write_settings
+from dift_geo.backends.modelfiles import write_settings
+from dift_geo.backends.tiny import WEIGHTS, Tiny
 from dift_geo.detectors.sift import RootSift, Sift
 from dift_geo.dift.describer import Dift
 from dift_geo.dift.projection import Projection
@@ -133,6 +134,29 @@ def test_the_shipped_settings_are_those_of_the_program(program, tmp_path):
     write_settings(tmp_path / "settings.json", program.SETTINGS)
     written = json.loads((tmp_path / "settings.json").read_text())
     assert written == json.loads((WEIGHTS / "settings.json").read_text())
+    for effort, settings in program.EFFORTS.items():
+        write_settings(tmp_path / "settings.json", settings)
+        shipped = (WEIGHTS / effort / "settings.json").read_text()
+        assert (tmp_path / "settings.json").read_text() == shipped
+        fitted = Projection.load(WEIGHTS / effort / "projection_oriented.safetensors")
+        assert fitted.about["config"] == repr(settings["oriented"])
+        assert fitted.constant == program.CONSTANTS.get((effort, "oriented"), 2.0)
+
+
+def test_projections_of_an_effort_go_into_its_folder(program, texture, tmp_path):
+    model = tmp_path / "mine"
+    shutil.copytree(WEIGHTS, model, ignore=shutil.ignore_patterns("projection*"))
+    (tmp_path / "packages").mkdir()
+    for index in range(3):
+        write_image(tmp_path / "packages" / f"{index}.png", texture((500, 180), index))
+    (tmp_path / "images.txt").write_text("0.png\n1.png\n2.png\n")
+    asked = ["--effort", "fast", "--readings", "oriented"]
+    program.main(["project", str(tmp_path), str(model), *asked])
+    assert not list(model.glob("projection*"))
+    dift = Dift(load_backend(model).at_effort("fast"), Sift(40))
+    assert dift.projection is not None
+    assert dift.projection.constant == program.CONSTANTS["fast", "oriented"]
+    assert dift.extract(texture(), "a").descriptors.shape == (40, 128)
 
 
 def test_an_exported_model_gets_projections_and_runs_by_its_folder(
