@@ -80,6 +80,7 @@ class ExtractorOptions:
         None, f"threshold of SIFT keypoints, default {CONTRAST}; lower finds more", least=0
     )
     spread: bool = option(False, "of more SIFT keypoints, keep those that cover the picture")
+    upright: bool = option(False, "for photos that do not turn: keypoints without angles")
     size: int | None = option(
         1600, "longest side in pixels that detector and network see", metavar="PX", least=16
     )
@@ -108,6 +109,11 @@ class ExtractorOptions:
                 )
         self._check_sift_options(kind)
         self._check_model_options()
+        if self.upright and (KINDS[kind].looked_up or (self._bare and self.reading != "oriented")):
+            raise InputError(
+                f"upright is set, but keypoints of {self.detector!r} have no angle that it could "
+                "set aside; leave upright out"
+            )
         if self.reading == "oriented":
             self._require_frames()
 
@@ -139,11 +145,11 @@ class ExtractorOptions:
             )
 
     def _require_frames(self) -> None:
-        kind, _ = split_word(self.detector)
-        if KINDS[kind].oriented is False:
+        name, _ = split_word(self.detector)
+        if KINDS[name].oriented is False and KINDS[name].looked_up:
             raise InputError(
                 f"the oriented reading needs keypoints with scale and angle, which "
-                f"{kind} does not give; use --reading dense or upright, or --detector sift"
+                f"{name} does not give; use --reading dense or upright, or --detector sift"
             )
 
     @classmethod
@@ -165,8 +171,7 @@ class ExtractorOptions:
 
         Listed ones were chosen for a comparison, and so its reading has to be chosen too.
         """
-        kind, _ = split_word(self.detector)
-        return KINDS[kind].oriented is False and not KINDS[kind].looked_up
+        return KINDS[split_word(self.detector)[0]].computed_without_frames
 
     @property
     def _asks_dift(self) -> bool:
@@ -226,11 +231,13 @@ class ExtractorOptions:
 
     def _load_detector(self, config: DiftConfig | None = None) -> Detector:
         # where orientation does not enter the descriptor, a second orientation would repeat it
-        turned = config is None or isinstance(config.reading, Oriented)
+        oriented = config is not None and isinstance(config.reading, Oriented)
         limits = Limits(
             max_keypoints=self.max_keypoints,
             device=self.device,
-            upright=not turned and self.descriptor == "dift",
+            once=config is not None and not oriented and self.descriptor == "dift",
+            upright=self.upright,
+            framed=oriented,
             contrast=CONTRAST if self.contrast is None else self.contrast,
             spread=self.spread,
         )

@@ -18,7 +18,7 @@ from dift_geo.dift.views import correspondences, synthetic_view
 from dift_geo.images import list_images, read_image, resize_longest
 from dift_geo.types import Keypoints
 
-__all__ = ["EXTENT", "PACKAGES", "SIDE", "SPLIT", "cut_image", "prepare", "select"]
+__all__ = ["EXTENT", "PACKAGES", "SIDE", "SPLIT", "cut_image", "list_pictures", "prepare", "select"]
 
 PACKAGES = (
     "plasma-workspace-wallpapers",
@@ -84,6 +84,13 @@ def select(root: Path) -> list[str]:
         ):
             largest[key] = name
     return [name for name in sorted(largest.values()) if not _is_flat_art(root / name)]
+
+
+def list_pictures(work: Path, packages: list[str]) -> list[str]:
+    """Fetch packages and write WORK/images.txt, the names of the pictures in WORK/packages."""
+    names = select(fetch(work, packages))
+    (work / "images.txt").write_text("".join(f"{name}\n" for name in names))
+    return names
 
 
 def _is_flat_art(path: Path) -> bool:
@@ -154,9 +161,8 @@ def prepare(work: Path, packages: list[str], per_scale: int, seed: int) -> None:
     """Write WORK/train.npy and WORK/val.npy ((N, 32, 32) uint8), WORK/images.txt and contact
     sheets.
     """
-    root = fetch(work, packages)
-    names = select(root)
-    (work / "images.txt").write_text("".join(f"{name}\n" for name in names))
+    names = list_pictures(work, packages)
+    root = work / "packages"
     random = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {"train": [], "val": []}
     jobs = [(root / name, index, per_scale, seed) for index, name in enumerate(names)]

@@ -83,6 +83,7 @@ def methods(options: argparse.Namespace) -> Iterator[tuple[float | None, AnyMeth
             detector=options.detector,
             max_keypoints=options.max_keypoints,
             size=options.size,
+            upright=options.upright,
             device=options.device,
             effort=options.effort if "dift" in descriptor.split("+") else "default",
         )
@@ -171,6 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--detector", default="sift")
     parser.add_argument("--max-keypoints", type=int, default=8192)
     parser.add_argument("--size", type=int, default=1600)
+    parser.add_argument("--upright", action="store_true", help="keypoints without angles")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)

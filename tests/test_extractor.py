@@ -111,6 +111,20 @@ def test_keypoints_without_frames_are_read_upright_unless_asked_otherwise(tmp_pa
     assert isinstance(dense.config.reading, Dense)
 
 
+@pytest.mark.parametrize("upright", [False, True])
+def test_learned_keypoints_get_frames_where_patches_are_to_be_oriented(tmp_path, picture, upright):
+    words = {"detector": f"aliked:{aliked_file(tmp_path)}", "max_keypoints": 20}
+    extractor = build_extractor(**words, reading="oriented", upright=upright)
+    found = extractor.extract(picture)
+    assert len(found) == 20
+    assert found.keypoints.angle.any() != upright
+    assert isinstance(extractor.describer, Dift)
+    assert extractor.describer.config == Tiny().settings("oriented", "default")
+    embedded = build_extractor(detector="tiny", max_keypoints=20, upright=upright)
+    assert embedded.describer.config == extractor.describer.config
+    assert embedded.extract(picture).keypoints.angle.any() != upright
+
+
 def test_keypoints_come_in_the_frame_of_the_original(picture):
     extractor = build_extractor(descriptor="rootsift", max_keypoints=60, size=200)
     small = resize_longest(picture, 200)
@@ -173,6 +187,8 @@ def test_an_effort_changes_the_model_and_the_recipe_and_the_default_one_neither(
         ({"descriptor": "dift+rootsift", "detector": "listed:x"}, "needs --detector sift"),
         ({"descriptor": "aliked"}, "needs --detector aliked, got 'sift'"),
         ({"descriptor": "dift+disk", "detector": "aliked"}, "needs --detector disk"),
+        ({"upright": True, "detector": "aliked"}, "no angle that it could set aside"),
+        ({"upright": True, "detector": "colmap:x.db"}, "no angle that it could set aside"),
         ({"max_keypoints": 0}, "max_keypoints is 0, expected at least 1"),
         ({"size": 15}, "size is 15, expected at least 16"),
         ({"max_batch": 0}, "max_batch is 0, expected at least 1"),
@@ -181,8 +197,8 @@ def test_an_effort_changes_the_model_and_the_recipe_and_the_default_one_neither(
         ({"mode": "paper"}, "mode 'paper' with backend 'tiny'"),
         ({"mode": "paper", "backend": "adm", "reading": "oriented"}, "and the dense reading"),
         (
-            {"reading": "oriented", "detector": "superpoint"},
-            "which superpoint does not give; use --reading dense or upright, or --detector sift",
+            {"reading": "oriented", "detector": "listed:folder"},
+            "which listed does not give; use --reading dense or upright, or --detector sift",
         ),
         (
             {"descriptor": "rootsift", "reading": "dense"},
@@ -225,7 +241,7 @@ def test_flags_and_words_are_made_of_the_fields():
     assert ExtractorOptions(**words, reading="dense").max_keypoints == 9
     assert option_names(ExtractorOptions) == [
         *("backend", "detector", "descriptor", "reading", "max_keypoints", "contrast"),
-        *("spread", "size", "projection"),
+        *("spread", "upright", "size", "projection"),
         *("mode", "effort", "precision", "max_batch", "seed", "device"),
     ]
     help_text = parser.format_help()

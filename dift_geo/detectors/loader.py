@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dift_geo.detectors.contract import Detector
+from dift_geo.detectors.framed import Framed
 from dift_geo.errors import InputError
 
 __all__ = ["DETECTORS", "KINDS", "Kind", "Limits", "load_detector", "split_word"]
@@ -32,16 +33,20 @@ class Limits:
 
     max_keypoints: the strongest kept.
     device: where a network runs.
-    upright: one keypoint a place is enough, as orientation does not enter the descriptor.
+    once: one keypoint a place is enough, as orientation does not enter the descriptor.
+    upright: photos do not turn, so that the angle of every keypoint is 0.
     contrast: threshold of SIFT's, which others do not have.
     spread: of more keypoints than asked for those are kept that cover the picture.
+    framed: scale and angle are needed, and are given to keypoints of detectors that have neither.
     """
 
     max_keypoints: int = 2048
     device: str = "cpu"
+    once: bool = False
     upright: bool = False
     contrast: float = 0.04
     spread: bool = False
+    framed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,11 @@ class Kind:
     looked_up: bool = False
     for_models: Mapping[str, object] = field(default_factory=lambda: LEARNED)
 
+    @property
+    def computed_without_frames(self) -> bool:
+        """Whether keypoints are computed, from any picture, without scale and angle."""
+        return self.oriented is False and not self.looked_up
+
     def usage(self, name: str) -> str:
         """How the word is written."""
         if not self.where:
@@ -77,9 +87,10 @@ def _sift(where: str, limits: Limits) -> Detector:
 
     return Sift(
         limits.max_keypoints,
-        max_orientations=1 if limits.upright else 2,
+        max_orientations=1 if limits.once else 2,
         contrast_threshold=limits.contrast,
         spread=limits.spread,
+        upright=limits.upright,
     )
 
 
@@ -99,6 +110,17 @@ def _disk(where: str, limits: Limits) -> Detector:
     from dift_geo.detectors.disk import DISK, Disk
 
     return Disk(limits.max_keypoints, where or DISK, device=limits.device)
+
+
+def _tiny(where: str, limits: Limits) -> Detector:
+    from dift_geo.detectors.tiny import TINY_KEYPOINTS, TinyKeypoints
+
+    return TinyKeypoints(
+        limits.max_keypoints,
+        where or TINY_KEYPOINTS,
+        upright=limits.upright,
+        device=limits.device,
+    )
 
 
 def _colmap(where: str, limits: Limits) -> Detector:
@@ -121,6 +143,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "aliked": Kind(build=_aliked, where="MODEL_OR_FILE", descriptor="aliked", oriented=False),
         "disk": Kind(build=_disk, where="FILE", descriptor="disk", oriented=False),
+        "tiny": Kind(build=_tiny, where="FILE", oriented=True),
         "colmap": Kind(
             build=_colmap, where="DATABASE", needs_where=True, looked_up=True, for_models=GIVEN
         ),
@@ -138,13 +161,17 @@ DETECTORS = tuple(name for name, kind in KINDS.items() if not kind.needs_where)
 
 
 def load_detector(word: str, limits: Limits = Limits()) -> Detector:
-    """The detector that a word means, such as sift, aliked[:MODEL_OR_FILE], disk[:FILE],
-    superpoint[:FOLDER_OR_HUB_ID], colmap:DATABASE or listed:FOLDER.
+    """The detector that a word means, such as sift, tiny[:FILE], aliked[:MODEL_OR_FILE],
+    disk[:FILE], superpoint[:FOLDER_OR_HUB_ID], colmap:DATABASE or listed:FOLDER.
 
     Raises InputError for a word that means none, and what the detector raises.
     """
     name, where = split_word(word)
-    return KINDS[name].build(where, limits)
+    kind = KINDS[name]
+    detector = kind.build(where, limits)
+    if limits.framed and kind.computed_without_frames:
+        return Framed(detector, limits.max_keypoints, upright=limits.upright)
+    return detector
 
 
 def split_word(word: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ __all__ = [
     "lone_maxima",
     "no_keypoints",
     "parabola_tops",
+    "paraboloid_tops",
     "patches_at",
 ]
 
@@ -102,6 +103,26 @@ def parabola_tops(patches: Tensor) -> Tensor:
     after = torch.stack((patches[:, 1, 2], patches[:, 2, 1]), 1)
     bend = 2 * middle - before - after  # positive at a maximum
     return (after - before) / (2 * bend)
+
+
+def paraboloid_tops(patches: Tensor) -> Tensor:
+    """Where the paraboloids that fit (N, side, side) values best have their tops, from the middle:
+    (N, 2) (x, y).
+
+    Least squares, weighted by a Gaussian of one pixel. 0 where the top is no maximum or lies
+    outside.
+    """
+    radius = patches.shape[1] // 2
+    steps = torch.arange(-radius, radius + 1).to(patches)
+    y, x = (line.flatten() for line in torch.meshgrid(steps, steps, indexing="ij"))
+    shapes = torch.stack([torch.ones_like(x), x, y, x * x / 2, x * y, y * y / 2], 1)
+    weights = torch.exp(-(x * x + y * y) / 4)[:, None]  # roots: residuals are squared
+    fit = torch.linalg.pinv((shapes * weights).cpu()).to(patches) * weights.T
+    _, at_x, at_y, xx, xy, yy = (patches.flatten(1) @ fit.T).unbind(1)
+    bend = xx * yy - xy * xy
+    tops = torch.stack([xy * at_y - yy * at_x, xy * at_x - xx * at_y], 1) / bend[:, None]
+    is_top = (bend > 0) & (xx < 0) & (tops.abs() <= radius).all(1)
+    return torch.where(is_top[:, None], tops, torch.zeros_like(tops))
 
 
 def keypoints_of(xy: Tensor, scores: Tensor, size_wh: tuple[int, int], limit: int) -> Keypoints:

@@ -26,6 +26,7 @@ class Sift(Detector):
     contrast_threshold, edge_threshold, octave_layers, sigma: OpenCV's parameters of these meanings.
     spread: of more keypoints than `max_keypoints`, keep those that cover the picture, see
         `cover`, instead of the strongest.
+    upright: for photos that do not turn, each location once, with angle 0.
     name: what it is called in recipes.
     """
 
@@ -36,6 +37,7 @@ class Sift(Detector):
     octave_layers: int = 3
     sigma: float = 1.6
     spread: bool = False
+    upright: bool = False
     name: str = "sift"
 
     def __post_init__(self) -> None:
@@ -55,8 +57,9 @@ class Sift(Detector):
     def recipe(self) -> dict[str, object]:
         """What determines the keypoints, for the store."""
         fields = asdict(self)
-        if not self.spread:  # as stores say that were made before it could be asked for
-            del fields["spread"]
+        for later in ("spread", "upright"):
+            if not fields[later]:  # as stores say that were made before it could be asked for
+                del fields[later]
         return fields
 
     def own_describer(self) -> RootSift:
@@ -89,7 +92,9 @@ class Sift(Detector):
         x, y, size, angle, response = rows.T
         # position breaks ties: the order never depends on OpenCV's
         order = np.lexsort((angle, size, x, y, -response))
-        order = order[_rank_within(rows[order, :3]) < self.max_orientations]
+        order = order[
+            _rank_within(rows[order, :3]) < (1 if self.upright else self.max_orientations)
+        ]
         if self.spread:
             order = order[cover(rows[order, :2], (w, h), self.max_keypoints)]
         order = order[: self.max_keypoints]
@@ -98,7 +103,7 @@ class Sift(Detector):
             response[order].astype(np.float32),
             (w, h),
             (size[order] / 2).astype(np.float32),
-            np.deg2rad(angle[order]).astype(np.float32),
+            np.deg2rad(0 * angle[order] if self.upright else angle[order]).astype(np.float32),
         )
 
     def describe(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from small_models import aliked_file, disk_file, superpoint_folder
 
+from dift_geo.detectors.framed import Framed
 from dift_geo.detectors.listed import Listed
 from dift_geo.detectors.loader import DETECTORS, KINDS, Limits, load_detector, split_word
 from dift_geo.detectors.sift import Sift
@@ -14,9 +15,19 @@ from dift_geo.detectors.sift import Sift
 
 def test_the_limits_reach_the_detector() -> None:
     assert load_detector("sift", Limits(max_keypoints=7)) == Sift(7, max_orientations=2)
-    assert load_detector("sift", Limits(max_keypoints=7, upright=True)) == Sift(
-        7, max_orientations=1
-    )
+    assert load_detector("sift", Limits(max_keypoints=7, once=True)) == Sift(7, max_orientations=1)
+    assert load_detector("sift", Limits(max_keypoints=7, upright=True)) == Sift(7, upright=True)
+
+
+def test_frames_are_given_where_they_are_needed_and_missing(tmp_path: Path) -> None:
+    word = f"aliked:{aliked_file(tmp_path)}"
+    framed = load_detector(word, Limits(max_keypoints=9, framed=True, upright=True))
+    assert isinstance(framed, Framed)
+    assert framed.name == "aliked"
+    assert framed.recipe()["upright"]
+    assert not isinstance(load_detector(word), Framed)
+    for own in ("sift", "tiny"):
+        assert not isinstance(load_detector(own, Limits(framed=True)), Framed)
 
 
 def test_what_stands_behind_the_colon_reaches_it_whole(tmp_path: Path) -> None:
@@ -40,12 +51,12 @@ def test_the_table_says_what_the_detectors_say(tmp_path: Path) -> None:
         "disk": str(disk_file(tmp_path)),
         "listed": str(tmp_path),
     }
-    for name in ("sift", *where):
+    for name in ("sift", "tiny", *where):
         detector = load_detector(f"{name}:{where[name]}" if name in where else name)
         own = detector.own_describer()
         assert detector.name == name
         assert (None if own is None else own.name) == KINDS[name].descriptor
-    assert DETECTORS == ("sift", "superpoint", "aliked", "disk")
+    assert DETECTORS == ("sift", "superpoint", "aliked", "disk", "tiny")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +65,7 @@ def test_the_table_says_what_the_detectors_say(tmp_path: Path) -> None:
         (
             "fast",
             r"one of sift, superpoint\[:FOLDER_OR_HUB_ID\], aliked\[:MODEL_OR_FILE\], "
-            r"disk\[:FILE\], colmap:DATABASE, listed:FOLDER$",
+            r"disk\[:FILE\], tiny\[:FILE\], colmap:DATABASE, listed:FOLDER$",
         ),
         ("fast:/x", "expected one of sift"),
         ("", "detector is '', expected one of sift"),

@@ -15,6 +15,7 @@ from dift_geo.detectors.peaks import (
     largest_around,
     lone_maxima,
     parabola_tops,
+    paraboloid_tops,
     patches_at,
 )
 
@@ -79,3 +80,22 @@ def test_plain_images() -> None:
     assert is_plain(image)
     image[2, 2, 1] += 1
     assert not is_plain(image)
+
+
+def test_paraboloids_have_their_tops_where_they_were_made() -> None:
+    """Exact for paraboloids, turned and squeezed ones too; what has no top stays where it is."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[-2:3, -2:3]
+    tops = random.uniform(-1.5, 1.5, (20, 2))
+    patches = []
+    for top in tops:
+        root = random.normal(size=(2, 2))
+        bend = root @ root.T + 0.2 * np.eye(2)
+        away = np.stack([x - top[0], y - top[1]], -1)
+        patches.append(3 - np.einsum("hwi,ij,hwj->hw", away, bend, away))
+    found = paraboloid_tops(torch.from_numpy(np.stack(patches)))
+    np.testing.assert_allclose(found.numpy(), tops, atol=1e-8)
+    valley, saddle, slope = x**2 + y**2, x**2 - y**2, x + 0.0
+    none = paraboloid_tops(torch.from_numpy(np.stack([valley, saddle, slope]).astype(float)))
+    np.testing.assert_array_equal(none.numpy(), 0)
+    assert paraboloid_tops(torch.zeros(0, 5, 5)).shape == (0, 2)

@@ -153,3 +153,15 @@ def test_bad_settings_and_keypoints_without_frame(picture: np.ndarray) -> None:
 
 def test_recipe_says_what_matters() -> None:
     assert Sift(max_keypoints=7).recipe() == {**Sift().recipe(), "max_keypoints": 7}
+
+
+def test_upright_keypoints_are_there_once_without_an_angle(picture) -> None:
+    turned, upright = Sift(10**6), Sift(10**6, upright=True)
+    found, once = turned.detect(picture), upright.detect(picture)
+    assert len(np.unique(found.xy, axis=0)) == len(np.unique(once.xy, axis=0)) == len(once)
+    assert len(once) < len(found)
+    assert not once.angle.any()
+    zero = Keypoints(once.xy, once.scores, once.size_wh, once.scale, np.zeros_like(once.scale))
+    np.testing.assert_array_equal(upright.describe(picture, once), turned.describe(picture, zero))
+    assert upright.recipe()["upright"]
+    assert "upright" not in turned.recipe()  # as stores say that were made before
