@@ -17,10 +17,12 @@ import random
 import tempfile
 from itertools import combinations
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pycolmap
 
+from dift_geo.backends.config import Effort
 from dift_geo.colmap.cameras import KnownCamera, read_cameras
 from dift_geo.colmap.filling import Stores
 from dift_geo.colmap.mapping import cam_from_world
@@ -63,6 +65,7 @@ def add_stores(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", default="sift")
     parser.add_argument("--descriptor")
     parser.add_argument("--max-keypoints", type=int)
+    parser.add_argument("--effort", choices=get_args(Effort))
     parser.add_argument("--ratio", type=float, default=RATIO_FOR_MODELS)
 
 
@@ -84,6 +87,7 @@ def stores_of(options: argparse.Namespace, truth: dict[str, KnownCamera]) -> Sto
         detector=options.detector,
         descriptor=options.descriptor,
         max_keypoints=options.max_keypoints,
+        effort=options.effort,
     )
     extract_images(options.scene / "images", sorted(truth), asked.build(), made.features)
     match_pairs(made.features, made.pairs, made.matches, MatchOptions(ratio=options.ratio))
