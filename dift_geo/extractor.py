@@ -7,7 +7,7 @@ configurations are made of its fields. Knows no files of features and no matchin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -156,14 +156,30 @@ class ExtractorOptions:
     def for_models(cls, **asked: Any) -> ExtractorOptions:
         """The options that `dift-geo reconstruct` takes, which suit models best.
 
-        At SIFT keypoints, `dift+rootsift` and a lower contrast; as many keypoints as suit the
-        detector.
+        At SIFT keypoints, `dift+rootsift` with little effort and a lower contrast; as many
+        keypoints as suit the detector.
 
         asked: fields that are to be as given; None counts as left out.
         """
         asked = {name: value for name, value in asked.items() if value is not None}
         kind, _ = split_word(asked.get("detector", cls.detector))
-        return cls(**{**KINDS[kind].for_models, **asked})
+        fields = {**KINDS[kind].for_models, **asked}
+        if "effort" not in asked and not cls._has_efforts(fields):
+            fields.pop("effort", None)
+        return cls(**fields)
+
+    @classmethod
+    def _has_efforts(cls, fields: Mapping[str, Any]) -> bool:
+        """Whether what is asked for can be had at another effort than the default one: the
+        embedded model can, at oriented patches, with projections of its own.
+        """
+        own = {"backend": cls.backend, "reading": "oriented", "mode": cls.mode}
+        asks_dift = "dift" in str(fields.get("descriptor", cls.descriptor)).split("+")
+        return (
+            asks_dift
+            and all(fields.get(name, value) == value for name, value in own.items())
+            and not {"projection", "config"} & fields.keys()
+        )
 
     @property
     def _bare(self) -> bool:

@@ -305,3 +305,23 @@ def test_bench_against_superpoint_and_rootsift_runs(capsys, tmp_path):
     assert record["dift fast / rootsift"] == pytest.approx(
         least / record["cpu seconds"]["rootsift"][0], rel=0.05
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "effort"),
+    [
+        ({}, "fast"),
+        ({"descriptor": "dift"}, "fast"),
+        ({"reading": "oriented", "mode": "default"}, "fast"),
+        ({"effort": "best"}, "best"),
+        ({"effort": "default"}, "default"),
+        ({"descriptor": "rootsift"}, "default"),
+        ({"backend": "sd2.1"}, "default"),
+        ({"reading": "dense"}, "default"),
+        ({"projection": "mine.safetensors"}, "default"),
+        ({"detector": "tiny"}, "default"),
+    ],
+)
+def test_models_take_little_effort_where_there_is_one(asked, effort):
+    assert ExtractorOptions.for_models(**asked).effort == effort
+    assert ExtractorOptions(**asked).effort == asked.get("effort", "default")

@@ -21,7 +21,7 @@ __all__ = ["DETECTORS", "KINDS", "Kind", "Limits", "load_detector", "split_word"
 # chosen by two-view poses over all scenes, docs/results.md; learned keypoints come back in other
 # photos more often than SIFT's
 SIFT: Mapping[str, object] = MappingProxyType(
-    {"descriptor": "dift+rootsift", "contrast": 0.02, "max_keypoints": 8192}
+    {"descriptor": "dift+rootsift", "effort": "fast", "contrast": 0.02, "max_keypoints": 8192}
 )
 LEARNED: Mapping[str, object] = MappingProxyType({"max_keypoints": 4096})
 GIVEN: Mapping[str, object] = MappingProxyType({"max_keypoints": 8192})

@@ -51,10 +51,11 @@ def extractor_confs() -> dict[str, Conf]:
 
 
 def _extractor_conf(backend: str, detector: str) -> Conf:
-    longest, suited = LONGEST_SIDE[backend], ExtractorOptions.for_models(detector=detector)
+    longest = LONGEST_SIDE[backend]
+    suited = ExtractorOptions.for_models(backend=backend, detector=detector)
     model: Conf = {"name": "dift", "backend": backend, "detector": detector}
     for field in SIFT:
-        if vars(suited)[field] is not None:
+        if vars(suited)[field] not in (None, "default"):
             model[field] = vars(suited)[field]
     if not KINDS[detector].oriented:
         model["reading"] = "dense"
