@@ -26,6 +26,7 @@ __all__ = [
     "Stamp",
     "content_hash",
     "list_images",
+    "luma_of",
     "read_image",
     "read_mask",
     "resize_longest",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 PIXELS_AT_ONCE = 1 << 20
+LUMA = np.array([0.299, 0.587, 0.114], np.float32) / 255
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,11 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
     if not encoded:
         raise WriteError(f"{path}: OpenCV cannot encode an image of shape {image.shape}")
     write_whole(path, data.tobytes())
+
+
+def luma_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(H, W, 3) uint8 RGB to (H, W) float32 luma in [0, 1]."""
+    return (image @ LUMA).astype(np.float32, copy=False)
 
 
 def resize_longest(image: NDArray[np.uint8], longest: int | None) -> NDArray[np.uint8]:

@@ -18,15 +18,23 @@ from tiny_patches import SPLIT
 from dift_geo.backends.tiny import Tiny
 from dift_geo.detectors.levels import SCALE_PX, STEP
 from dift_geo.detectors.tiny import TinyKeypoints
-from dift_geo.detectors.tiny_network import luma_of, without_light
+from dift_geo.detectors.tiny_network import without_light
 from dift_geo.dift.describer import Dift
 from dift_geo.dift.views import synthetic_view
 from dift_geo.geometry.homography import warp_points
-from dift_geo.images import read_image, resize_longest
+from dift_geo.images import luma_of, read_image, resize_longest
 from dift_geo.matching.mutual_nn import match_mutual_nn
 from dift_geo.types import Keypoints
 
-__all__ = ["SIDE", "Labelled", "Pictures", "label_views", "labelled_crops", "view_pairs"]
+__all__ = [
+    "KEYPOINTS",
+    "SIDE",
+    "Labelled",
+    "Pictures",
+    "label_views",
+    "labelled_crops",
+    "view_pairs",
+]
 
 SIDE = 224  # of a crop, pixels
 LONGEST = 1200  # of a picture

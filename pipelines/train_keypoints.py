@@ -30,7 +30,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from keypoint_losses import Losses, losses_of
-from keypoint_views import Labelled, Pictures, label_views, labelled_crops, view_pairs
+from keypoint_views import KEYPOINTS, Labelled, Pictures, label_views, labelled_crops, view_pairs
 from safetensors.torch import save_file
 from tiny_patches import PACKAGES, SPLIT, list_pictures
 from torch import nn
@@ -163,7 +163,7 @@ def _log(work: Path, training: Training, losses: Losses, beside: float) -> None:
 def label(work: Path, minutes: float, seed: int) -> None:
     """Write WORK/labels.pkl: keypoints of the network so far, and which of them `dift` matches."""
     export(work, work)
-    detector = TinyKeypoints(600, work / WEIGHTS)
+    detector = TinyKeypoints(KEYPOINTS, work / WEIGHTS)
     labelled: list[Labelled] = []
     until = time.monotonic() + 60 * minutes
     for pair in label_views(Pictures(work), detector, seed):

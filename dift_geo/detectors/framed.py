@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.detectors.contract import Describer, Detector
-from dift_geo.detectors.levels import at_levels
+from dift_geo.detectors.levels import LEVELS, at_levels
 from dift_geo.errors import InputError
 from dift_geo.types import Keypoints
 
 __all__ = ["Framed"]
-
-LEVELS = 5
 
 
 class Framed(Detector):

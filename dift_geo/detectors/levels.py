@@ -16,8 +16,9 @@ from dift_geo.detectors.orientation import dominant_angles
 from dift_geo.frames import resized
 from dift_geo.types import Keypoints
 
-__all__ = ["SCALE_PX", "STEP", "Find", "at_levels"]
+__all__ = ["LEVELS", "SCALE_PX", "STEP", "Find", "at_levels"]
 
+LEVELS = 5  # sizes of a picture that are looked at unless told otherwise
 STEP = 2**0.5  # between the sizes of levels
 LEAST_PX = 32  # shorter side of the smallest level
 SCALE_PX = 1.2  # of a keypoint of the picture itself, as a blob radius of SIFT's
@@ -66,8 +67,7 @@ def at_levels(
                 # of equal scores the finer level's stays
                 alone &= level.scores > rival if other < index else level.scores >= rival
         xy, scores = level.xy[alone], level.scores[alone]
-        luma = cv2.cvtColor(level.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        angles = np.zeros(len(xy)) if upright else dominant_angles(luma, xy, ANGLE_RADIUS_PX)
+        angles = np.zeros(len(xy)) if upright else _angles(level.image, xy)
         places = resized(xy, _ratio(found[0], level))
         parts.append(np.c_[places, np.full(len(xy), SCALE_PX / level.factor), angles, scores])
     x, y, scale, angle, score = np.concatenate(parts).T.astype(np.float32)
@@ -87,6 +87,12 @@ def _copies(image: NDArray[np.uint8], levels: int) -> Iterator[tuple[float, NDAr
             return
         small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
         yield factor, np.asarray(small, np.uint8)
+
+
+def _angles(image: NDArray[np.uint8], xy: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Of the gradients around places of a level."""
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return dominant_angles(luma, xy, ANGLE_RADIUS_PX)
 
 
 def _ratio(to: _Level, of: _Level) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from dift_geo.backends.cache import file_sha256
 from dift_geo.backends.device import pick_device
 from dift_geo.backends.weights import load_module
 from dift_geo.detectors.contract import Detector
-from dift_geo.detectors.levels import at_levels
+from dift_geo.detectors.levels import LEVELS, at_levels
 from dift_geo.detectors.peaks import (
     clear_border,
     lone_maxima,
@@ -28,11 +28,11 @@ from dift_geo.detectors.peaks import (
 from dift_geo.detectors.tiny_network import (
     MULTIPLE,
     KeypointNetwork,
+    less_light,
     light_of,
-    luma_of,
-    without_light,
 )
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.images import luma_of
 from dift_geo.types import Keypoints
 
 __all__ = ["TINY_KEYPOINTS", "TinyKeypoints"]
@@ -40,7 +40,6 @@ __all__ = ["TINY_KEYPOINTS", "TinyKeypoints"]
 TINY_KEYPOINTS = (
     Path(__file__).parent.parent / "weights" / "tiny_keypoints" / "keypoints.safetensors"
 )
-LEVELS = 5
 FLAT = 0.5 / 255  # deviation of luma around
 BORDER_PX = 6  # of each level, where the network sees the edge
 
@@ -118,9 +117,10 @@ class TinyKeypoints(Detector):
         if min(h, w) <= 2 * BORDER_PX:
             return np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
         luma = luma_of(image)
-        shown = torch.from_numpy(without_light(luma))[None, None].to(self.device)
+        mean, deviation = light_of(luma)
+        shown = torch.from_numpy(less_light(luma, mean, deviation))[None, None].to(self.device)
         # in flat places rounding alone makes maxima
-        textured = torch.from_numpy(light_of(luma)[1] > FLAT).to(self.device)
+        textured = torch.from_numpy(deviation > FLAT).to(self.device)
         with torch.inference_mode():
             padded = F.pad(shown, (0, -w % MULTIPLE, 0, -h % MULTIPLE))
             maps = self.network(padded.contiguous(memory_format=torch.channels_last))

@@ -12,19 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["MULTIPLE", "WIDTHS", "KeypointNetwork", "light_of", "luma_of", "without_light"]
+__all__ = ["MULTIPLE", "KeypointNetwork", "less_light", "light_of", "without_light"]
 
 WIDTHS = (8, 16, 32, 32)  # channels at full, half, quarter and eighth resolution
 MULTIPLE = 8  # of both sides of what it is shown
 CHANNELS = 4  # repeatability, reliability, and the cosine and sine of the angle
-LUMA = np.array([0.299, 0.587, 0.114], np.float32) / 255
 WINDOW_PX = 15
 FLOOR = 0.02  # deviation of luma below which there is nothing but noise
-
-
-def luma_of(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(H, W, 3) uint8 RGB to (H, W) float32 in [0, 1]."""
-    return np.asarray(image @ LUMA, np.float32)
 
 
 def light_of(luma: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -40,7 +34,13 @@ def without_light(luma: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Gain, offset and slow shading of the light are gone, and flat places stay near 0.
     """
-    mean, deviation = light_of(luma)
+    return less_light(luma, *light_of(luma))
+
+
+def less_light(
+    luma: NDArray[np.float32], mean: NDArray[np.float32], deviation: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """`without_light` where `light_of` is known."""
     return (luma - mean) / (deviation + np.float32(FLOOR))
 
 

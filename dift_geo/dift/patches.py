@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dift_geo.dift.featuremap import FeatureMap, grid_frames
 from dift_geo.errors import InputError
+from dift_geo.images import luma_of
 from dift_geo.types import Keypoints
 
 __all__ = ["cut_patches", "cut_views", "local_affine_frames"]
@@ -115,8 +116,7 @@ def _pyramid(image: NDArray[np.uint8], side_px: int) -> list[Tensor]:
     """Luma in [0, 1] of (H, W, 3) uint8 RGB, (1, h, w), halved again and again while a patch still
     fits into it.
     """
-    weights = np.array([0.299, 0.587, 0.114], np.float32) / 255
-    levels: list[NDArray[np.float32]] = [(image @ weights).astype(np.float32, copy=False)]
+    levels = [luma_of(image)]
     while min(levels[-1].shape) // 2 >= side_px:
         levels.append(_halved(levels[-1]))
     return [torch.from_numpy(level)[None] for level in levels]

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from dift_geo.detectors.loader import Limits, load_detector
 from dift_geo.detectors.tiny import TINY_KEYPOINTS, TinyKeypoints
-from dift_geo.detectors.tiny_network import KeypointNetwork, luma_of, without_light
+from dift_geo.detectors.tiny_network import KeypointNetwork, without_light
 from dift_geo.errors import InputError, MissingFileError
+from dift_geo.images import luma_of
 
 
 @pytest.fixture(scope="module")
