@@ -32,6 +32,7 @@ from dift_geo.dift.describer import Dift
 from dift_geo.dift.projection import Projection
 from dift_geo.errors import InputError
 from dift_geo.options import check_ranges, option
+from dift_geo.turned import Straighten, StraightenWord
 
 __all__ = [
     "DESCRIPTORS",
@@ -81,6 +82,9 @@ class ExtractorOptions:
     )
     spread: bool = option(False, "of more SIFT keypoints, keep those that cover the picture")
     upright: bool = option(False, "for photos that do not turn: keypoints without angles")
+    straighten: StraightenWord = option(
+        "off", "turn photos back that are turned against the others; zoom: and shrink close-ups"
+    )
     size: int | None = option(
         1600, "longest side in pixels that detector and network see", metavar="PX", least=16
     )
@@ -116,6 +120,10 @@ class ExtractorOptions:
             )
         if self.reading == "oriented":
             self._require_frames()
+        if self.straighten in ("roll", "zoom") and KINDS[kind].looked_up:
+            raise InputError(
+                f"straighten is set, but keypoints of {self.detector!r} are looked up; leave it out"
+            )
 
     def _check_sift_options(self, kind: str) -> None:
         """Refuse options of SIFT's keypoints beside another detector."""
@@ -182,6 +190,13 @@ class ExtractorOptions:
         )
 
     @property
+    def straightening(self) -> Straighten | None:
+        """How a set of photos is to be shown to the extractor; None is as they stand."""
+        framed = self.upright or self.reading == "oriented"
+        suits = KINDS[split_word(self.detector)[0]].straightened and not framed
+        return Straighten.of(self.straighten, self.size, suits=suits)
+
+    @property
     def _bare(self) -> bool:
         """Whether keypoints are found without scale and angle, so that nothing can be oriented.
 
@@ -197,14 +212,14 @@ class ExtractorOptions:
         """Load the parts. Raises what they raise for weights and files that cannot be had."""
         if not self._asks_dift:
             detector = self._load_detector()
-            return Extractor(detector, _own_describer(detector), self.size)
+            return Extractor(detector, _own_describer(detector), self.size, self.straightening)
         # a small file before large ones
         fitted = None if self.projection is None else Projection.load(self.projection)
         backend, config = self._load_backend()
         detector = self._load_detector(config)
         beside = _own_describer(detector) if "+" in self.descriptor else None
         describer = dift_beside(backend, config, fitted, beside)
-        return Extractor(detector, describer, self._size(config))
+        return Extractor(detector, describer, self._size(config), self.straightening)
 
     def build_raw(self) -> Dift:
         """The descriptors before any projection, with a detector, for `calibrate` to fit one.
@@ -252,7 +267,7 @@ class ExtractorOptions:
             max_keypoints=self.max_keypoints,
             device=self.device,
             once=config is not None and not oriented and self.descriptor == "dift",
-            upright=self.upright,
+            upright=self.upright or self.straightening is not None,
             framed=oriented,
             contrast=CONTRAST if self.contrast is None else self.contrast,
             spread=self.spread,

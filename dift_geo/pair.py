@@ -6,7 +6,7 @@ Glue of extraction, matching and geometry for a single pair; knows no files and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,10 @@ from dift_geo.geometry.homography import Homography, estimate_homography
 from dift_geo.geometry.robust import Estimator
 from dift_geo.matching.mutual_nn import match as match_descriptors
 from dift_geo.matching.options import MatchOptions
-from dift_geo.types import Features, Matches
+from dift_geo.turned import Straightens
+from dift_geo.turns.probe import probe_photo
+from dift_geo.turns.survey import survey_turns
+from dift_geo.types import Features, Matches, Turn
 
 __all__ = ["ExtractsFeatures", "PairMatches", "match_features", "match_pair"]
 
@@ -24,6 +27,14 @@ class ExtractsFeatures(Protocol):
     """Turns one photo into features: an `Extractor`, or a `Dift` that has a detector."""
 
     def extract(self, image: NDArray[np.uint8], name: str | None = None) -> Features: ...
+
+
+class _ExtractsTurned(Protocol):
+    """The same of a photo that is turned back, as an `Extractor` can."""
+
+    def extract(
+        self, image: NDArray[np.uint8], name: str | None = None, *, turn: Turn | None = None
+    ) -> Features: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +119,15 @@ def match_pair(
 
     image0: (H, W, 3) uint8 RGB.
     image1: (H, W, 3) uint8 RGB, of any other size.
-    extractor: as `build_extractor` makes it, or a `Dift` that has a detector.
+    extractor: as `build_extractor` makes it, or a `Dift` that has a detector. Where it straightens
+        photos, these two are compared first.
     name0: of the first photo, which seeds noise where the extractor has any and finds keypoints
         that were made elsewhere; None stands for a checksum of the pixels.
     name1: of the second photo.
 
     The other arguments are those of `match_features`.
     """
-    features0, features1 = extractor.extract(image0, name0), extractor.extract(image1, name1)
+    features0, features1 = _extract_both(extractor, (image0, image1), (name0, name1))
     return match_features(
         features0,
         features1,
@@ -125,3 +137,20 @@ def match_pair(
         seed=seed,
         device=device,
     )
+
+
+def _extract_both(
+    extractor: ExtractsFeatures,
+    images: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    names: tuple[str | None, str | None],
+) -> list[Features]:
+    straighten = extractor.straighten if isinstance(extractor, Straightens) else None
+    if straighten is None:
+        return [extractor.extract(image, name) for image, name in zip(images, names)]
+    told = cast("_ExtractsTurned", extractor)
+    probes = {str(i): probe_photo(image, straighten.size) for i, image in enumerate(images)}
+    turns = survey_turns(probes, zoom=straighten.mode == "zoom")
+    return [
+        told.extract(image, name, turn=turns[place])
+        for place, image, name in zip(probes, images, names)
+    ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dift_geo.errors import InputError
 from dift_geo.frames import resized
 
-__all__ = ["FeatureSource", "Features", "Keypoints", "MatchSource", "Matches", "Pair"]
+__all__ = ["FeatureSource", "Features", "Keypoints", "MatchSource", "Matches", "Pair", "Turn"]
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -93,6 +93,18 @@ class Keypoints:
         xy = resized(self.xy, factor)
         scale = None if self.scale is None else self.scale * np.sqrt(factor.prod())
         return Keypoints(xy, self.scores, size_wh, scale, self.angle)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How a photo stands beside the others of its set.
+
+    roll: radians by which it shows things turned, from +x towards +y.
+    zoom: octaves by which it shows them larger.
+    """
+
+    roll: float = 0.0
+    zoom: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

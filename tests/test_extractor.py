@@ -27,6 +27,8 @@ from dift_geo.extractor import DESCRIPTORS, Extractor, ExtractorOptions, build_e
 from dift_geo.images import resize_longest, write_image
 from dift_geo.options import add_flags, from_words, option_names, take_flags
 from dift_geo.testing import FakeBackend
+from dift_geo.turned import Straighten
+from dift_geo.types import Turn
 
 
 def test_concatenation_is_the_weighted_mean_of_both_similarities(picture):
@@ -111,6 +113,43 @@ def test_keypoints_without_frames_are_read_upright_unless_asked_otherwise(tmp_pa
     assert isinstance(dense.config.reading, Dense)
 
 
+@pytest.mark.parametrize(
+    ("asked", "mode"),
+    [
+        ({}, None),
+        ({"straighten": "auto"}, None),
+        ({"straighten": "auto", "detector": "tiny"}, "zoom"),
+        ({"straighten": "auto", "detector": "disk", "descriptor": "disk"}, "zoom"),
+        ({"straighten": "auto", "detector": "tiny", "upright": True}, None),
+        ({"straighten": "auto", "detector": "aliked", "reading": "oriented"}, None),
+        ({"straighten": "auto", "detector": "listed:x", "reading": "dense"}, None),
+        ({"straighten": "roll", "detector": "tiny"}, "roll"),
+        ({"straighten": "zoom", "descriptor": "rootsift"}, "zoom"),
+        ({"straighten": "off", "detector": "tiny"}, None),
+    ],
+)
+def test_who_wants_photos_straightened(asked, mode):
+    found = ExtractorOptions(**asked, size=640).straightening
+    assert found == (None if mode is None else Straighten(mode, 640))
+
+
+def test_straightened_photos_need_no_angles_and_the_recipe_says_so(picture):
+    usual = build_extractor(descriptor="rootsift", max_keypoints=30)
+    found = build_extractor(descriptor="rootsift", max_keypoints=30, straighten="roll")
+    assert usual.straighten is None
+    assert "straighten" not in usual.recipe()
+    assert found.recipe()["straighten"] == {"mode": "roll", "size": 1600}
+    assert usual.extract(picture).keypoints.angle.any()
+    assert not found.extract(picture).keypoints.angle.any()
+    turned = found.extract(np.ascontiguousarray(np.rot90(picture, -1)), turn=Turn(np.pi / 2))
+    np.testing.assert_allclose(turned.keypoints.angle, np.pi / 2)
+    straight = found.extract(picture)
+    xy, h = turned.keypoints.xy, picture.shape[0]
+    back = np.stack([xy[:, 1], h - 1 - xy[:, 0]], 1)
+    np.testing.assert_allclose(back, straight.keypoints.xy, atol=1e-4)
+    np.testing.assert_array_equal(turned.descriptors, straight.descriptors)
+
+
 @pytest.mark.parametrize("upright", [False, True])
 def test_learned_keypoints_get_frames_where_patches_are_to_be_oriented(tmp_path, picture, upright):
     words = {"detector": f"aliked:{aliked_file(tmp_path)}", "max_keypoints": 20}
@@ -189,6 +228,8 @@ def test_an_effort_changes_the_model_and_the_recipe_and_the_default_one_neither(
         ({"descriptor": "dift+disk", "detector": "aliked"}, "needs --detector disk"),
         ({"upright": True, "detector": "aliked"}, "no angle that it could set aside"),
         ({"upright": True, "detector": "colmap:x.db"}, "no angle that it could set aside"),
+        ({"straighten": "roll", "detector": "listed:x"}, "are looked up; leave it out"),
+        ({"straighten": "yes"}, "straighten is 'yes', expected one of auto, off, roll, zoom"),
         ({"max_keypoints": 0}, "max_keypoints is 0, expected at least 1"),
         ({"size": 15}, "size is 15, expected at least 16"),
         ({"max_batch": 0}, "max_batch is 0, expected at least 1"),
@@ -241,7 +282,7 @@ def test_flags_and_words_are_made_of_the_fields():
     assert ExtractorOptions(**words, reading="dense").max_keypoints == 9
     assert option_names(ExtractorOptions) == [
         *("backend", "detector", "descriptor", "reading", "max_keypoints", "contrast"),
-        *("spread", "upright", "size", "projection"),
+        *("spread", "upright", "straighten", "size", "projection"),
         *("mode", "effort", "precision", "max_batch", "seed", "device"),
     ]
     help_text = parser.format_help()

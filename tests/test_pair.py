@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,20 @@ def test_a_dift_is_an_extractor(images):
     np.testing.assert_array_equal(
         found.features0.keypoints.xy, dift.extract(images[0]).keypoints.xy
     )
+
+
+def test_a_turned_photo_is_turned_back(texture):
+    """Without angles nothing of a quarter turn is found, unless the photos are compared first."""
+    image = texture((320, 240), 1)
+    turned = np.ascontiguousarray(np.rot90(image, -1))
+    options = ExtractorOptions(descriptor="rootsift", max_keypoints=300, upright=True)
+    lost = match_pair(image, turned, options.build())
+    found = match_pair(image, turned, replace(options, straighten="roll", upright=False).build())
+    right = np.abs(found.xy1 - np.stack([239 - found.xy0[:, 1], found.xy0[:, 0]], 1)).max(1) < 2
+    assert right.mean() > 0.9
+    assert right.sum() > 100
+    wrong = np.abs(lost.xy1 - np.stack([239 - lost.xy0[:, 1], lost.xy0[:, 0]], 1)).max(1) < 2
+    assert wrong.mean() < 0.1
 
 
 def test_without_matches_there_is_no_homography_and_no_inlier():

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.types import Features
+from dift_geo.turned import Straighten, Straightens
+from dift_geo.types import Features, Turn
 
 __all__ = ["Extracts", "ShortSide", "resize_to", "short_side_wh"]
 
@@ -22,13 +23,19 @@ class Extracts(Protocol):
     """Turns an image into features; `extractor.Extractor` does."""
 
     def extract(
-        self, image: NDArray[np.uint8], name: str, *, photo: NDArray[np.uint8] | None = None
+        self,
+        image: NDArray[np.uint8],
+        name: str,
+        *,
+        photo: NDArray[np.uint8] | None = None,
+        turn: Turn | None = None,
     ) -> Features:
         """Features of (H, W, 3) uint8 RGB in its own pixels.
 
         name: of the image, as stores have it.
         photo: the photo at its own size, where `image` is a resized copy of it, for keypoints that
             were found in the photo.
+        turn: how the image stands beside others, which it is then made to stand as.
         """
         ...
 
@@ -46,12 +53,26 @@ class ShortSide:
     extractor: Extracts
     short_side: int
 
-    def extract(self, image: NDArray[np.uint8], name: str) -> Features:
-        """Features of (H, W, 3) uint8 RGB in its own pixels."""
+    def extract(
+        self,
+        image: NDArray[np.uint8],
+        name: str,
+        *,
+        mask: NDArray[np.bool_] | None = None,
+        turn: Turn | None = None,
+    ) -> Features:
+        """Features of (H, W, 3) uint8 RGB in its own pixels; benchmarks have no masks."""
+        assert mask is None, "benchmarks look at whole photos"
         size_wh = (image.shape[1], image.shape[0])
         resized = resize_to(image, short_side_wh(size_wh, self.short_side))
-        features = self.extractor.extract(resized, name, photo=image)
+        asked = {} if turn is None else {"turn": turn}
+        features = self.extractor.extract(resized, name, photo=image, **asked)
         return replace(features, keypoints=features.keypoints.resized_to(size_wh))
+
+    @property
+    def straighten(self) -> Straighten | None:
+        """The extractor's."""
+        return self.extractor.straighten if isinstance(self.extractor, Straightens) else None
 
     def recipe(self) -> dict[str, object]:
         """The extractor's, and the size."""

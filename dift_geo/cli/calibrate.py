@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dift_geo.cli.closing import add_json_flag, close
 from dift_geo.cli.flags import add_extractor_flags, command, take_device, take_extractor_options
 from dift_geo.cli.places import check_file_to_write
+from dift_geo.errors import InputError
 from dift_geo.options import number
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def add_calibrate(commands: Commands) -> None:
         metavar="N",
         help="synthetic views per photo; 0 chooses by their number",
     )
-    add_extractor_flags(parser, size=640, max_keypoints=1000)
+    add_extractor_flags(parser, size=640, max_keypoints=1000, straighten="off")
 
 
 def _calibrate(
@@ -54,6 +55,11 @@ def _calibrate(
     from dift_geo.dift.projection import Projection
 
     options = take_extractor_options(flags)
+    if options.straightening is not None:
+        raise InputError(
+            f"straighten is {options.straighten!r}, but a projection is fitted on views of single "
+            "photos; leave it out, or give --upright for keypoints without angles"
+        )
     take_device({"device": options.device})
     check_file_to_write(out)
     if out.is_file() and out.suffix != ".safetensors":

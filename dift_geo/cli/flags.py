@@ -103,7 +103,9 @@ def add_extractor_flags(
     from dift_geo.detectors.loader import LEARNED, SIFT
     from dift_geo.extractor import ExtractorOptions
 
-    usual: dict[str, object] = {**(dict.fromkeys(SIFT) if for_models else {}), **defaults}
+    usual: dict[str, object] = {"straighten": "auto", **defaults}
+    if for_models:
+        usual = dict.fromkeys(SIFT) | usual
     said = (
         f"default at SIFT keypoints: {_as_flags(SIFT)}; at learned ones: "
         f"{_as_flags({'descriptor': ExtractorOptions.descriptor, **LEARNED})}"

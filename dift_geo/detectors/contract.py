@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dift_geo.errors import InputError
 from dift_geo.images import resize_longest
-from dift_geo.types import Features, Keypoints
+from dift_geo.turned import turned_back
+from dift_geo.types import Features, Keypoints, Turn
 
 __all__ = ["Describer", "Detector", "detect_and_describe", "name_of_pixels"]
 
@@ -90,6 +91,7 @@ def detect_and_describe(
     *,
     photo: NDArray[np.uint8] | None = None,
     mask: NDArray[np.bool_] | None = None,
+    turn: Turn | None = None,
 ) -> Features:
     """The features of one image, in its own frame.
 
@@ -100,10 +102,13 @@ def detect_and_describe(
         that works at full size is given this one.
     mask: (H, W) bool in the frame of `image`; keypoints where it is false are dropped before they
         are described. Raises InputError for another size.
+    turn: how the copy stands beside others; both are shown it turned back, see `turned_back`.
     """
     h, w = image.shape[:2]
     name = name_of_pixels(image) if name is None else name
     resized = resize_longest(image, size)
+    if turn is not None:
+        return _of_turned(detector, describer, resized, name, turn, (w, h), mask)
     if detector.at_full_size:
         whole = detector.detect(image if photo is None else photo, name)
         keypoints = whole.resized_to((resized.shape[1], resized.shape[0]))
@@ -113,6 +118,28 @@ def detect_and_describe(
         keypoints = keypoints[_wanted(keypoints.resized_to((w, h)), mask)]
     descriptors = describer.describe(resized, keypoints, name)
     return Features(keypoints.resized_to((w, h)), descriptors)
+
+
+def _of_turned(
+    detector: Detector,
+    describer: Describer,
+    copy: NDArray[np.uint8],
+    name: str,
+    turn: Turn,
+    size_wh: tuple[int, int],
+    mask: NDArray[np.bool_] | None,
+) -> Features:
+    """The features of a copy that is turned back before it is looked at.
+
+    size_wh: of the image, to which keypoints and mask belong.
+    """
+    shown = turned_back(copy, turn)
+    found = detector.detect(shown.pixels, name)
+    found = found[shown.inside(found)]
+    if mask is not None:
+        found = found[_wanted(shown.home(found).resized_to(size_wh), mask)]
+    descriptors = describer.describe(shown.pixels, found, name)
+    return Features(shown.home(found).resized_to(size_wh), descriptors)
 
 
 def _wanted(keypoints: Keypoints, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

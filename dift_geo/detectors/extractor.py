@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dift_geo.detectors.contract import Describer, Detector, detect_and_describe
 from dift_geo.recipe import package_version
-from dift_geo.types import Features
+from dift_geo.turned import Straighten
+from dift_geo.types import Features, Turn
 
 __all__ = ["Extractor"]
 
@@ -27,11 +28,13 @@ class Extractor:
     detector: finds the keypoints.
     describer: describes them; `Joined` is one made of several.
     size: longest side in pixels of the copy that both see; None keeps the original.
+    straighten: how a set of photos is to be shown; who has but one shows it as it stands.
     """
 
     detector: Detector
     describer: Describer
     size: int | None = None
+    straighten: Straighten | None = None
 
     def extract(
         self,
@@ -40,6 +43,7 @@ class Extractor:
         *,
         photo: NDArray[np.uint8] | None = None,
         mask: NDArray[np.bool_] | None = None,
+        turn: Turn | None = None,
     ) -> Features:
         """Detect and describe (H, W, 3) uint8 RGB; keypoints come in its frame.
 
@@ -47,16 +51,26 @@ class Extractor:
             are looked up by it; None takes a checksum of the pixels.
         photo: the photo at its own size, where `image` is a resized copy of it.
         mask: (H, W) bool, true where keypoints are wanted; None has them everywhere.
+        turn: how the copy of `size` stands beside others, which it is then made to stand as.
         """
         return detect_and_describe(
-            self.detector, self.describer, image, name, self.size, photo=photo, mask=mask
+            self.detector,
+            self.describer,
+            image,
+            name,
+            self.size,
+            photo=photo,
+            mask=mask,
+            turn=turn,
         )
 
     def recipe(self) -> dict[str, object]:
         """What determines the features, for the store."""
+        straighten = self.straighten
         return {
             "detector": self.detector.recipe(),
             "descriptor": self.describer.recipe(),
             "size": self.size,
             "versions": {name: package_version(name) for name in VERSIONED},
+            **({} if straighten is None else {"straighten": straighten.recipe()}),
         }

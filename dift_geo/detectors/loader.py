@@ -59,6 +59,7 @@ class Kind:
     descriptor: the descriptor that comes with it; None where there is none.
     oriented: whether its keypoints have scale and angle; None where that depends on the data.
     looked_up: whether keypoints are found by the name of an image, so that new images have none.
+    straightened: whether they are worth more in photos that are turned back than as these stand.
     for_models: fields of the extractor's options that suit reconstructions.
     """
 
@@ -68,6 +69,7 @@ class Kind:
     descriptor: str | None = None
     oriented: bool | None = None
     looked_up: bool = False
+    straightened: bool = False
     for_models: Mapping[str, object] = field(default_factory=lambda: LEARNED)
 
     @property
@@ -139,11 +141,23 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "sift": Kind(build=_sift, descriptor="rootsift", oriented=True, for_models=SIFT),
         "superpoint": Kind(
-            build=_superpoint, where="FOLDER_OR_HUB_ID", descriptor="superpoint", oriented=False
+            build=_superpoint,
+            where="FOLDER_OR_HUB_ID",
+            descriptor="superpoint",
+            oriented=False,
+            straightened=True,
         ),
-        "aliked": Kind(build=_aliked, where="MODEL_OR_FILE", descriptor="aliked", oriented=False),
-        "disk": Kind(build=_disk, where="FILE", descriptor="disk", oriented=False),
-        "tiny": Kind(build=_tiny, where="FILE", oriented=True),
+        "aliked": Kind(
+            build=_aliked,
+            where="MODEL_OR_FILE",
+            descriptor="aliked",
+            oriented=False,
+            straightened=True,
+        ),
+        "disk": Kind(
+            build=_disk, where="FILE", descriptor="disk", oriented=False, straightened=True
+        ),
+        "tiny": Kind(build=_tiny, where="FILE", oriented=True, straightened=True),
         "colmap": Kind(
             build=_colmap, where="DATABASE", needs_where=True, looked_up=True, for_models=GIVEN
         ),

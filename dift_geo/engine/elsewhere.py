@@ -19,7 +19,8 @@ from dift_geo.engine.steps import Extracts
 from dift_geo.errors import RecipeError
 from dift_geo.extractor import Extractor, ExtractorOptions
 from dift_geo.recipe import as_json, differences
-from dift_geo.types import Features
+from dift_geo.turned import Straighten
+from dift_geo.types import Features, Turn
 
 __all__ = ["Elsewhere", "extractor_for"]
 
@@ -39,7 +40,12 @@ class Elsewhere:
             return cls(options, next(asked))
 
     def extract(
-        self, image: NDArray[np.uint8], name: str, *, mask: NDArray[np.bool_] | None = None
+        self,
+        image: NDArray[np.uint8],
+        name: str,
+        *,
+        mask: NDArray[np.bool_] | None = None,
+        turn: Turn | None = None,
     ) -> Features:
         """As `Extractor.extract`.
 
@@ -55,11 +61,16 @@ class Elsewhere:
                     "Give all machines the same packages and weights"
                 )
             self._extractor = made
-        return self._extractor.extract(image, name, mask=mask)
+        return self._extractor.extract(image, name, mask=mask, turn=turn)
 
     def recipe(self) -> Mapping[str, object]:
         """What determines the features."""
         return self._recipe
+
+    @property
+    def straighten(self) -> Straighten | None:
+        """As the options say."""
+        return self._options.straightening
 
     def __reduce__(self) -> tuple[type[Elsewhere], tuple[ExtractorOptions, Mapping[str, object]]]:
         return type(self), (self._options, self._recipe)

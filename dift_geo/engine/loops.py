@@ -24,6 +24,7 @@ from dift_geo.engine.steps import (
     load_pair,
     mask_of,
     match_loaded,
+    probe_of,
     read_photo,
 )
 from dift_geo.errors import InputError, MissingFileError, MissingNameError, NotAFolderError
@@ -35,7 +36,9 @@ from dift_geo.stop import stopped_by_sigterm
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore, refuse_name_clashes
 from dift_geo.store.recent import Recent, size_in_bytes
-from dift_geo.types import Pair
+from dift_geo.turned import Straightens
+from dift_geo.turns.survey import survey_turns
+from dift_geo.types import Pair, Turn
 
 __all__ = [
     "MEMORY",
@@ -71,7 +74,8 @@ def extract_images(
 
     folder: where the images are.
     names: paths below it.
-    extractor: what makes the features; its recipe is the store's.
+    extractor: what makes the features; its recipe is the store's. Where it straightens photos, all
+        are compared first; those that the store holds keep their turns.
     path: the features store.
     strict: raise the error of an unreadable image instead of logging it and going on.
     masks: a folder with `NAME.png` for images that have a mask, of their size, in which black keeps
@@ -90,8 +94,9 @@ def extract_images(
         wanted = dict.fromkeys(names)
         todo = list(changed_images(store, folder, masks, wanted))
         engine = engine or Local()
+        turns = _survey(extractor, store, folder, list(wanted), todo, engine)
         results = engine.map(
-            partial(describe_photo, extractor), todo, partial(read_photo, folder, masks)
+            partial(describe_photo, extractor, turns), todo, partial(read_photo, folder, masks)
         )
         with _progress(results, todo, "extract", "image") as done:
             for described, name in done:
@@ -103,11 +108,33 @@ def extract_images(
                     logger.warning("skipped: %s", described.error)
                     skipped.append(name)
                     continue
-                store.put(name, described.features, described.source)
+                store.put(name, described.features, described.source, described.turn)
                 store.flush_every(FLUSH_SECONDS)
         store.merge()
         _name_empty(store, [name for name in wanted if name not in set(skipped)])
     return skipped
+
+
+def _survey(
+    extractor: Extracts,
+    store: FeatureStore,
+    folder: Path,
+    names: Sequence[str],
+    todo: Sequence[str],
+    engine: Engine,
+) -> dict[str, Turn]:
+    """Turns of the photos of a folder, where the extractor wants to know them; those of photos that
+    are not to be done stay.
+    """
+    straighten = extractor.straighten if isinstance(extractor, Straightens) else None
+    if straighten is None or not todo:
+        return {}
+    done = {name: store.turn(name) for name in set(names).difference(todo)}
+    known = {name: turn for name, turn in done.items() if turn is not None}
+    looked = engine.map(partial(probe_of, straighten), names, partial(read_photo, folder, None))
+    with _progress(looked, names, "survey", "image") as seen:
+        probes = {name: probe for probe, name in seen if probe is not None}
+    return survey_turns(probes, known, zoom=straighten.mode == "zoom")
 
 
 def _check_masks(masks: Path, names: Sequence[str]) -> None:

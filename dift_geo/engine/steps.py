@@ -19,12 +19,14 @@ from dift_geo.images import read_image, read_mask
 from dift_geo.matching.mutual_nn import match
 from dift_geo.matching.options import MatchOptions
 from dift_geo.store.source import Source
-from dift_geo.types import Features, FeatureSource, Matches, Pair
+from dift_geo.turned import Straighten
+from dift_geo.turns.probe import Probe, probe_photo
+from dift_geo.types import Features, FeatureSource, Matches, Pair, Turn
 
 __all__ = [
     "Described",
     "Extracts",
-    "ExtractsMasked",
+    "ExtractsAsTold",
     "Matched",
     "PairFeatures",
     "Photo",
@@ -33,6 +35,7 @@ __all__ = [
     "load_pair",
     "mask_of",
     "match_loaded",
+    "probe_of",
     "read_photo",
 ]
 
@@ -51,13 +54,18 @@ class Extracts(Protocol):
         ...
 
 
-class ExtractsMasked(Extracts, Protocol):
-    """The same for a part of an image, as `Extractor` can."""
+class ExtractsAsTold(Extracts, Protocol):
+    """The same for a part of an image, and for one that stands otherwise, as `Extractor` can."""
 
     def extract(
-        self, image: NDArray[np.uint8], name: str, *, mask: NDArray[np.bool_] | None = None
+        self,
+        image: NDArray[np.uint8],
+        name: str,
+        *,
+        mask: NDArray[np.bool_] | None = None,
+        turn: Turn | None = None,
     ) -> Features:
-        """Features where `mask`, (H, W) bool, is true."""
+        """Features where `mask`, (H, W) bool, is true, of an image that is turned back."""
         ...
 
 
@@ -83,10 +91,12 @@ class Described:
 
     features: of the image.
     source: the bytes that they were made of.
+    turn: how the image stands beside others, where it was turned back for that.
     """
 
     features: Features
     source: Source
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True)
@@ -122,14 +132,28 @@ def mask_of(masks: Path | None, name: str) -> Path | None:
     return None if masks is None else masks / f"{name}.png"
 
 
-def describe_photo(extractor: Extracts, photo: Photo | Unreadable) -> Described | Unreadable:
-    """The features of a photo that was read; what could not be read is passed on."""
+def probe_of(straighten: Straighten, photo: Photo | Unreadable) -> Probe | None:
+    """What a survey of turns needs of a photo; None of one that could not be read."""
+    if isinstance(photo, Unreadable):
+        return None
+    return probe_photo(photo.pixels, straighten.size)
+
+
+def describe_photo(
+    extractor: Extracts, turns: Mapping[str, Turn], photo: Photo | Unreadable
+) -> Described | Unreadable:
+    """The features of a photo that was read; what could not be read is passed on.
+
+    turns: of photos that are to be turned back, by name.
+    """
     if isinstance(photo, Unreadable):
         return photo
-    if photo.mask is None:
+    turn = turns.get(photo.name)
+    if photo.mask is None and turn is None:
         return Described(extractor.extract(photo.pixels, photo.name), photo.source)
-    masked = cast("ExtractsMasked", extractor)
-    return Described(masked.extract(photo.pixels, photo.name, mask=photo.mask), photo.source)
+    told = cast("ExtractsAsTold", extractor)
+    features = told.extract(photo.pixels, photo.name, mask=photo.mask, turn=turn)
+    return Described(features, photo.source, turn)
 
 
 PairFeatures = tuple[Features, Features]

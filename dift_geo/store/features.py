@@ -18,7 +18,7 @@ from dift_geo.store.check import check_features
 from dift_geo.store.files import as_name, read_text, write_text
 from dift_geo.store.index import Row
 from dift_geo.store.source import Source
-from dift_geo.types import Features, Keypoints
+from dift_geo.types import Features, Keypoints, Turn
 
 __all__ = ["FeatureLabel", "FeatureStore"]
 
@@ -31,6 +31,7 @@ class FeatureLabel(NamedTuple):
     content, size, mtime_ns, ctime_ns, mask: as in `Source`.
     fingerprint: of the features; empty in files that do not say it.
     keypoints: how many there are; -1 in files that do not say it.
+    turn: roll and zoom of a photo that was turned back for them; empty where none was.
     """
 
     content: str = ""
@@ -40,6 +41,7 @@ class FeatureLabel(NamedTuple):
     mask: str = ""
     fingerprint: str = ""
     keypoints: int = -1
+    turn: str = ""
 
     @property
     def source(self) -> Source:
@@ -48,7 +50,7 @@ class FeatureLabel(NamedTuple):
 
 
 # in HDF5 the size of a file is called `bytes`, as groups have an `image_size` as well
-ATTRIBUTES = ("content", "bytes", "mtime_ns", "ctime_ns", "mask", "fingerprint", "count")
+ATTRIBUTES = ("content", "bytes", "mtime_ns", "ctime_ns", "mask", "fingerprint", "count", "turn")
 
 
 class FeatureStore(Store[str, Features, FeatureLabel]):
@@ -69,12 +71,19 @@ class FeatureStore(Store[str, Features, FeatureLabel]):
 
     __init__.__doc__ = Store.__init__.__doc__
 
-    def put(self, name: str, features: Features, source: Source | None = None) -> None:
+    def put(
+        self,
+        name: str,
+        features: Features,
+        source: Source | None = None,
+        turn: Turn | None = None,
+    ) -> None:
         """Take the finished features of an image; on disk after the next `flush`.
 
         They replace what the store holds under this name.
 
         source: the photo and the mask that they were made of, for `current`.
+        turn: how the photo stands beside others, where it was turned back for them.
 
         Raises InputError for numbers that are not finite.
         """
@@ -94,7 +103,7 @@ class FeatureStore(Store[str, Features, FeatureLabel]):
             check_features(arrays)
         except InputError as error:
             raise InputError(f"features of {name!r}: {error}") from error
-        self._keep(name, arrays, _label(arrays, source or Source()))
+        self._keep(name, arrays, _label(arrays, source or Source(), _turn_text(turn)))
 
     def __setitem__(self, name: str, features: Features) -> None:
         """`put` without a source."""
@@ -113,14 +122,15 @@ class FeatureStore(Store[str, Features, FeatureLabel]):
         located = self._locate(name)
         if located is None:
             return False
-        source = located[0].source
+        label = located[0]
+        source = label.source
         if source.is_still(path, mask):
             return True
         if not source.has_bytes_of(path, mask):
             return False
         arrays = self._arrays_of(name)
         if self._files.writable and arrays is not None:
-            self._keep(name, arrays, _label(arrays, Source.of(path, mask)))
+            self._keep(name, arrays, _label(arrays, Source.of(path, mask), label.turn))
         return True
 
     def fingerprint(self, name: str) -> str:
@@ -139,6 +149,17 @@ class FeatureStore(Store[str, Features, FeatureLabel]):
         """How many keypoints an image has. Raises MissingNameError when it is not there."""
         label = self._existing(name)
         return len(self[name]) if label.keypoints < 0 else label.keypoints
+
+    def turn(self, name: str) -> Turn | None:
+        """How the photo of an image stood beside others, if it was turned back for its features.
+
+        Raises MissingNameError when it is not there.
+        """
+        text = self._existing(name).turn
+        if not text:
+            return None
+        roll, zoom = map(float, text.split())
+        return Turn(roll, zoom)
 
     def size_wh(self, name: str) -> tuple[int, int] | None:
         """The size of an image in pixels; None where the file of another program does not say it.
@@ -225,7 +246,11 @@ class FeatureStore(Store[str, Features, FeatureLabel]):
         return int(w), int(h)
 
 
-def _label(arrays: Arrays, source: Source) -> FeatureLabel:
+def _turn_text(turn: Turn | None) -> str:
+    return "" if turn is None else f"{turn.roll!r} {turn.zoom!r}"
+
+
+def _label(arrays: Arrays, source: Source, turn: str) -> FeatureLabel:
     return FeatureLabel(
         source.content,
         source.size,
@@ -234,6 +259,7 @@ def _label(arrays: Arrays, source: Source) -> FeatureLabel:
         source.mask,
         _fingerprint(arrays),
         len(arrays["keypoints"]),
+        turn,
     )
 
 

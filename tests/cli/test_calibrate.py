@@ -45,6 +45,7 @@ def test_calibrate_fits_rootsift_beside(pictures, tmp_path, command) -> None:
     [
         (["--descriptor", "rootsift"], "use --descriptor dift or dift+rootsift"),
         (["--detector", "colmap:a.db"], "use --detector sift or superpoint"),
+        (["--straighten", "roll"], "a projection is fitted on views of single photos"),
     ],
 )
 def test_what_cannot_be_calibrated_is_told(pictures, tmp_path, command, words, message) -> None:

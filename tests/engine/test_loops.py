@@ -22,7 +22,8 @@ from dift_geo.matching.options import MatchOptions
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 from dift_geo.store.recent import size_in_bytes
-from dift_geo.types import Features, Matches
+from dift_geo.turned import Straighten
+from dift_geo.types import Features, Matches, Turn
 
 NAMES = ["a.png", "b.png", "sub/c.png"]
 PAIRS = [("a.png", "b.png"), ("sub/c.png", "a.png")]
@@ -252,3 +253,69 @@ def test_the_keywords_of_01(features: Path, tmp_path: Path) -> None:
     with MatchStore(tmp_path / "m.h5") as store:
         found: list[Matches] = [store[pair] for pair in PAIRS]
     assert all(len(matches) and matches.scores.min() >= 0.5 for matches in found)
+
+
+# photos that are turned back
+
+
+class Noting(CountingExtractor):
+    """Notes how the photos it is given stand."""
+
+    straighten = Straighten("zoom", None)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns: dict[str, Turn | None] = {}
+
+    def extract(self, image, name, *, mask=None, turn=None) -> Features:
+        self.turns[name] = turn
+        return super().extract(image, name)
+
+
+@pytest.fixture
+def turned_photos(tmp_path: Path, texture) -> Path:
+    """Three of one scene, the second of them turned by a quarter."""
+    folder = tmp_path / "turned"
+    scene = texture((320, 240), 3)
+    for i, name in enumerate(NAMES):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(folder / name, np.rot90(scene, -1 if i == 1 else 0))
+    return folder
+
+
+def test_turned_photos_are_turned_back(turned_photos: Path, tmp_path: Path) -> None:
+    extractor = Noting()
+    extract_images(turned_photos, NAMES, extractor, tmp_path / "f.h5")
+    a, b, c = (extractor.turns[name] for name in NAMES)
+    assert abs(a.roll) < 0.02
+    assert abs(c.roll) < 0.02
+    assert b.roll == pytest.approx(np.pi / 2, abs=0.05)  # clockwise is from +x towards +y
+    with FeatureStore(tmp_path / "f.h5") as store:
+        assert [store.turn(name) for name in NAMES] == [a, b, c]
+
+
+def test_photos_that_come_later_are_told_from_those_that_are_there(
+    turned_photos: Path, tmp_path: Path
+) -> None:
+    first, later = Noting(), Noting()
+    extract_images(turned_photos, NAMES[1:2], first, tmp_path / "f.h5")
+    assert first.turns == {"b.png": Turn()}
+    extract_images(turned_photos, NAMES, later, tmp_path / "f.h5")
+    assert later.turns.keys() == {"a.png", "sub/c.png"}
+    assert later.turns["a.png"].roll == pytest.approx(-np.pi / 2, abs=0.05)
+    with FeatureStore(tmp_path / "f.h5") as store:
+        assert store.turn("b.png") == Turn()
+
+
+def test_a_photo_that_cannot_be_read_has_no_turn(turned_photos: Path, tmp_path: Path) -> None:
+    (turned_photos / "a.png").write_bytes(b"no picture")
+    extractor = Noting()
+    assert extract_images(turned_photos, NAMES, extractor, tmp_path / "f.h5") == ["a.png"]
+    assert extractor.turns.keys() == {"b.png", "sub/c.png"}
+
+
+def test_extractors_that_do_not_straighten_are_told_nothing(features: Path) -> None:
+    with FeatureStore(features) as store:
+        assert store.turn("a.png") is None
+        with pytest.raises(MissingNameError):
+            store.turn("z.png")

@@ -142,6 +142,8 @@ def test_a_wrong_setting_is_an_error(stub: str) -> None:
         load(stub, "extractors", {"max_keypoints": 0})
     with pytest.raises(InputError, match="hloc does not tell an extractor the names of images"):
         load(stub, "extractors", {"detector": "colmap:any.db"})
+    with pytest.raises(InputError, match="straighten is 'roll', but hloc shows an extractor one"):
+        load(stub, "extractors", {"straighten": "roll"})
 
 
 def test_configurations_are_options_that_can_be_met() -> None:

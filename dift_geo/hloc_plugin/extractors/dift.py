@@ -41,6 +41,11 @@ class DiftExtractor(BaseModel):
                 f"detector is {options.detector!r}, but hloc does not tell an extractor the names "
                 "of images; use `dift-geo extract`, whose files hloc reads"
             )
+        if options.straightening is not None:
+            raise InputError(
+                f"straighten is {options.straighten!r}, but hloc shows an extractor one photo at a "
+                "time; use `dift-geo extract`, whose files hloc reads"
+            )
         self.extractor = options.build()
 
     def _forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""How photos stand beside each other: a first round of matching finds their rolls and zooms."""

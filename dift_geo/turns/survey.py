@@ -1,0 +1,123 @@
+"""From pairs of photos to the whole set: every photo's roll and zoom, in one common frame.
+
+The pairs on which most matches agree join the photos to a tree. Knows how photos are compared and
+not where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import combinations, product
+
+import numpy as np
+
+from dift_geo.turns.probe import Probe, Seen, compare
+from dift_geo.types import Pair, Turn
+
+__all__ = ["survey_turns"]
+
+EVERY = 40  # photos up to which each is compared with each
+SPARE = 20  # photos of the largest group that another group's first one is compared with, at most
+CROWD = np.deg2rad(15)  # spread of the kernel under which most rolls crowd
+Group = dict[str, Turn]
+
+
+def survey_turns(
+    probes: Mapping[str, Probe], known: Mapping[str, Turn] | None = None, *, zoom: bool = True
+) -> Group:
+    """How each photo of a set stands, by name.
+
+    In each group of photos that matches join, rolls are told from the one near which most lie, and
+    zooms from the median. A photo that is joined to none stands as it is. Up to 40 photos each is
+    compared with each; of more, each with its neighbours in the order of names, at distances of
+    1, 2, 4 and so on, and the groups that are left over with the largest one.
+
+    probes: of the photos, by name.
+    known: turns that are settled; they stay, and others are told from them.
+    zoom: off, all zooms are 0.
+    """
+    names = sorted(probes)
+    settled = {name: turn for name, turn in (known or {}).items() if name in probes}
+    seen = _compare_all(probes, settled, _near_pairs(names))
+    groups = _join(names, seen, settled)
+    if len(names) > EVERY and len(groups) > 1:
+        seen |= _compare_all(probes, settled, _pairs_between(groups))
+        groups = _join(names, seen, settled)
+    found = {name: turn for group in groups for name, turn in group.items()}
+    return found if zoom else {name: Turn(turn.roll) for name, turn in found.items()}
+
+
+def _near_pairs(names: Sequence[str]) -> Iterator[Pair]:
+    if len(names) <= EVERY:
+        yield from combinations(names, 2)
+        return
+    step = 1
+    while step < len(names):
+        yield from zip(names, names[step:])
+        step *= 2
+
+
+def _pairs_between(groups: Sequence[Group]) -> Iterator[Pair]:
+    """The first photo of each group with some of the largest."""
+    largest = max(groups, key=len)
+    some = list(largest)[:: -(-len(largest) // SPARE)]
+    yield from product((next(iter(group)) for group in groups if group is not largest), some)
+
+
+def _compare_all(
+    probes: Mapping[str, Probe], settled: Mapping[str, Turn], pairs: Iterable[Pair]
+) -> dict[Pair, Seen]:
+    """What pairs say that say anything new."""
+    found = {}
+    for first, second in pairs:
+        if first in settled and second in settled:
+            continue
+        seen = compare(probes[first], probes[second])
+        if seen is not None:
+            found[first, second] = seen
+    return found
+
+
+def _join(
+    names: Sequence[str], seen: Mapping[Pair, Seen], settled: Mapping[str, Turn]
+) -> list[Group]:
+    """Turns of each group: its photos are reached one by one, over the pair on which most agree."""
+    around: dict[str, list[tuple[int, str, Turn]]] = {name: [] for name in names}
+    for (first, second), found in seen.items():
+        turn = found.turn
+        around[first].append((-found.agreeing, second, turn))
+        around[second].append((-found.agreeing, first, Turn(-turn.roll, -turn.zoom)))
+    groups: list[Group] = []
+    done: set[str] = set()
+    for start in [*settled, *names]:
+        if start in done:
+            continue
+        group = dict(settled) if start in settled else {start: Turn()}
+        edges: list[tuple[int, str, str, Turn]] = []
+        new = list(group)
+        while new:
+            for name in new:
+                for doubt, other, turn in around[name]:
+                    heappush(edges, (doubt, name, other, turn))
+            new = []
+            while edges and not new:
+                _, name, other, turn = heappop(edges)
+                if other not in group:
+                    group[other] = Turn(group[name].roll + turn.roll, group[name].zoom + turn.zoom)
+                    new = [other]
+        groups.append(group if start in settled else _from_most(group))
+        done |= group.keys()
+    return groups
+
+
+def _from_most(group: Group) -> Group:
+    """The same turns, told from the roll near which most lie and the median zoom."""
+    rolls = np.array([turn.roll for turn in group.values()])
+    zoom = float(np.median([turn.zoom for turn in group.values()]))
+    crowd = np.exp((np.cos(rolls[:, None] - rolls) - 1) / CROWD**2).sum(1)
+    roll = rolls[crowd.argmax()]
+    return {
+        name: Turn(float(np.angle(np.exp(1j * (turn.roll - roll)))), turn.zoom - zoom)
+        for name, turn in group.items()
+    }
