@@ -212,8 +212,7 @@ def _publish(
                 f"{found['verified_pairs']} of {len(stores.pairs)} pairs verified; expected photos "
                 "from different places that overlap; more --max-keypoints or --size may help"
             )
-        opinions[0].colour(images)
-        made = opinions[0].models
+        made = opinions[0].finished(database, models, images, options.threads)
         write_models(scratch / "sparse", made)
         trust = certificate(opinions, found["images"])
         watch.lap("map")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dift_geo.colmap.agreement import disagreements_deg, quantile_deg
+from dift_geo.colmap.finishing import with_all_matches
 from dift_geo.colmap.holdout import HeldOut, hold_out
 from dift_geo.colmap.mapping import (
     Job,
@@ -63,11 +64,19 @@ class Opinion:
         """Images in the largest model."""
         return self.models[0].num_reg_images() if self.models else 0
 
-    def colour(self, images: str | Path) -> None:
-        """Give the points the colours of the photos in a folder."""
-        for model in self.models:
+    def finished(
+        self, database: str | Path, folder: str | Path, images: str | Path, threads: int = 1
+    ) -> list[pycolmap.Reconstruction]:
+        """The models as they are handed over: of all matches, with the colours of the photos.
+
+        images: folder of the photos.
+        For the rest see `with_all_matches`.
+        """
+        models = [with_all_matches(model, database, folder, threads) for model in self.models]
+        for model in models:
             with quiet():
                 model.extract_colors_for_all_images(str(images))
+        return models
 
     @cached_property
     def poses(self) -> dict[str, NDArray[np.float64]]:
@@ -197,5 +206,4 @@ def map_database(
     opinions = ask_mapper(path, folder, mapper=mapper, seed=seed, threads=threads)
     if not opinions:
         return []
-    opinions[0].colour(images)
-    return opinions[0].models
+    return opinions[0].finished(path, folder, images, threads)
