@@ -78,12 +78,12 @@ class ExtractorOptions:
     )
     max_keypoints: int = option(2048, "keypoints kept of an image", metavar="N", least=1)
     contrast: float | None = option(
-        None, f"threshold of SIFT keypoints, default {CONTRAST}; lower finds more", least=0
+        None, f"threshold of SIFT's, default {CONTRAST}; lower finds more", least=0
     )
     spread: bool = option(False, "of more SIFT keypoints, keep those that cover the picture")
     upright: bool = option(False, "for photos that do not turn: keypoints without angles")
     straighten: StraightenWord = option(
-        "off", "turn photos back that are turned against the others; zoom: and shrink close-ups"
+        "off", "roll: turn photos back that stand turned; zoom: and shrink close-ups"
     )
     size: int | None = option(
         1600, "longest side in pixels that detector and network see", metavar="PX", least=16
@@ -171,7 +171,7 @@ class ExtractorOptions:
         """
         asked = {name: value for name, value in asked.items() if value is not None}
         kind, _ = split_word(asked.get("detector", cls.detector))
-        fields = {**KINDS[kind].for_models, **asked}
+        fields = {"straighten": "auto", **KINDS[kind].for_models, **asked}
         if "effort" not in asked and not cls._has_efforts(fields):
             fields.pop("effort", None)
         return cls(**fields)

@@ -35,6 +35,7 @@ from dift_geo.matching.options import MatchOptions
 from dift_geo.pairs.lists import write_pairs
 from dift_geo.recipe import write_json, write_whole
 from dift_geo.store.matches import MatchStore
+from dift_geo.turned import StraightenWord
 from dift_geo.types import Features, MatchSource, Pair
 
 COLUMNS = ("auc@1", "auc@5", "auc@10", "auc@20", "precision@3px", "purity@3px")
@@ -84,6 +85,7 @@ def methods(options: argparse.Namespace) -> Iterator[tuple[float | None, AnyMeth
             max_keypoints=options.max_keypoints,
             size=options.size,
             upright=options.upright,
+            straighten=options.straighten,
             device=options.device,
             effort=options.effort if "dift" in descriptor.split("+") else "default",
         )
@@ -173,6 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max-keypoints", type=int, default=8192)
     parser.add_argument("--size", type=int, default=1600)
     parser.add_argument("--upright", action="store_true", help="keypoints without angles")
+    parser.add_argument("--straighten", choices=get_args(StraightenWord), default="auto")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)

@@ -25,7 +25,7 @@ PROBE_PX = 800  # longest side of the copies
 RATIO = MatchOptions(ratio=0.85)
 # matches that say the same lie so near, and so many of them are no accident
 NEAR_ROLL, NEAR_ZOOM = np.deg2rad(20), 0.5
-LEAST_AGREEING = 12
+LEAST_AGREEING = 16
 ROLL_SPREAD, ZOOM_SPREAD = np.deg2rad(10), 0.25  # of the kernel under which they crowd
 
 
