@@ -85,3 +85,15 @@ def test_matching_is_timed_against_the_products(pipeline_module, capsys):
     row = json.loads(capsys.readouterr().out)
     assert (row["pairs"], row["points"], row["dim"]) == (3, 40, 16)
     assert set(row["cpu_seconds"]) == {"ours", "products"}
+
+
+def test_combinations_are_timed_each_in_a_process_of_its_own(pipeline_module, capsys):
+    pytest.importorskip("skimage", reason="scikit-image carries the photograph")
+    words = ["rootsift:descriptor=rootsift", "--repeats", "1", "--keypoints", "50"]
+    pipeline_module("bench/combinations").main(words)
+    header, _, row = capsys.readouterr().out.splitlines()
+    assert header.split("|")[1:3] == [" combination ", " keypoints "]
+    name, keypoints, detect, whole, memory = (cell.strip() for cell in row.split("|")[1:-1])
+    assert (name, keypoints) == ("rootsift", "50")
+    assert 0 < float(detect) < float(whole)
+    assert float(memory) >= 0
