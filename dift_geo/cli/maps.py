@@ -67,7 +67,8 @@ def _take_map_options(protocol: str, flags: Flags) -> MapOptions:
     from dift_geo.options import option_names
 
     shared = {name: flags.pop(name) for name in SHARED}
-    usual: dict[str, object] = {"max_keypoints": None, "size": None, "keypoints": None}
+    usual: dict[str, object] = dict.fromkeys(["max_keypoints", "size", "keypoints"])
+    usual["straighten"] = "auto"
     plain = (ExtractorOptions(), MatchOptions())
     names = [*option_names(ExtractorOptions), *option_names(MatchOptions), "keypoints"]
     for name in names:

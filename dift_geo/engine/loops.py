@@ -96,7 +96,9 @@ def extract_images(
         engine = engine or Local()
         turns = _survey(extractor, store, folder, list(wanted), todo, engine)
         results = engine.map(
-            partial(describe_photo, extractor, turns), todo, partial(read_photo, folder, masks)
+            partial(describe_photo, extractor, turns=turns),
+            todo,
+            partial(read_photo, folder, masks),
         )
         with _progress(results, todo, "extract", "image") as done:
             for described, name in done:

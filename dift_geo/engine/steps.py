@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from types import MappingProxyType
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +141,9 @@ def probe_of(straighten: Straighten, photo: Photo | Unreadable) -> Probe | None:
 
 
 def describe_photo(
-    extractor: Extracts, turns: Mapping[str, Turn], photo: Photo | Unreadable
+    extractor: Extracts,
+    photo: Photo | Unreadable,
+    turns: Mapping[str, Turn] = MappingProxyType({}),
 ) -> Described | Unreadable:
     """The features of a photo that was read; what could not be read is passed on.
 
@@ -149,10 +152,10 @@ def describe_photo(
     if isinstance(photo, Unreadable):
         return photo
     turn = turns.get(photo.name)
-    if photo.mask is None and turn is None:
-        return Described(extractor.extract(photo.pixels, photo.name), photo.source)
-    told = cast("ExtractsAsTold", extractor)
-    features = told.extract(photo.pixels, photo.name, mask=photo.mask, turn=turn)
+    told: dict[str, Any] = {} if photo.mask is None else {"mask": photo.mask}
+    if turn is not None:
+        told["turn"] = turn
+    features = cast("ExtractsAsTold", extractor).extract(photo.pixels, photo.name, **told)
     return Described(features, photo.source, turn)
 
 

@@ -101,11 +101,11 @@ def test_damage_does_not_spread(path: Path) -> None:
 def test_a_damaged_index_is_not_believed_and_not_needed(path: Path) -> None:
     with h5py.File(path) as file:
         end = file.id.get_filesize()  # with the index behind it
-    assert read_index(path, 7)
+    assert read_index(path, 8)
     for at in range(end - 120, end):
         whole = path.read_bytes()
         flipped(path, at, at % 8)
-        assert read_index(path, 7) is None
+        assert read_index(path, 8) is None
         with FeatureStore(path) as store:
             assert list(store) == NAMES
             assert_equal(store["sub/c.jpg"], features(40, seed=2))
