@@ -11,13 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dift_geo.matching.candidates import TOLERANCE, Entries, Indices
-from dift_geo.matching.options import MatchOptions
+from dift_geo.matching.candidates import TOLERANCE, Entries, Indices, Nearby, Values
 
-__all__ = ["all_nearest", "exact_similarity", "nearest_of", "passes_ratio", "similarity_of"]
+__all__ = [
+    "all_nearest",
+    "best_rivals",
+    "exact_similarity",
+    "nearest_of",
+    "passes_ratio",
+    "passes_ratio_of_all",
+    "similarity_of",
+]
 
 AT_ONCE = 1 << 22  # numbers in the copies of descriptors whose products are summed
-Values = NDArray[np.float64]
 
 
 def similarity_of(d0: Tensor, d1: Tensor, at: Entries, dtype: torch.dtype) -> Values:
@@ -72,30 +78,57 @@ def all_nearest(d0: Tensor, d1: Tensor, block: int) -> Entries:
     return Entries(np.arange(len(d0)), np.concatenate(found))
 
 
+def best_rivals(d0: Tensor, d1: Tensor, pairs: Entries, nearby: Nearby) -> Values:
+    """The similarity of each pair's row to its best rival, the pair's own column left out: (K,).
+
+    As float32 gives it, and -inf where there is no rival. `nearby` is of the pairs' rows and holds
+    the pairs, at most one for each row; its `rest` is there.
+    """
+    assert nearby.rest is not None
+    nearest = np.full(len(d0), -1)
+    nearest[pairs.rows] = pairs.columns
+    entries = nearby.entries
+    others = entries[(nearest[entries.rows] >= 0) & (nearest[entries.rows] != entries.columns)]
+    best = nearby.rest.copy()
+    np.maximum.at(best, others.rows, similarity_of(d0, d1, others, torch.float32))
+    return best[pairs.rows]
+
+
 def passes_ratio(
-    d0: Tensor, d1: Tensor, pairs: Entries, options: MatchOptions, error: float, block: int
+    first: Values, second: Values, ratio: float, error: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which pairs are nearer than their best rival, as the ratio wants it, and which may be either.
+
+    first, second: similarities (K,) of the pairs and of their rivals, in float32 or float64.
+    error: how far those can be off.
+    """
+    margin = _margin(first, second, ratio)
+    gap = first - second
+    passed = (gap > TOLERANCE) & (margin >= 0)
+    close = gap <= TOLERANCE + 2 * error  # nothing but the margin can fail a pair beyond it
+    unsure = (np.abs(margin) <= 2 * error) | (close & (margin > 0))
+    return passed, unsure
+
+
+def passes_ratio_of_all(
+    d0: Tensor, d1: Tensor, pairs: Entries, ratio: float, error: float, block: int
 ) -> NDArray[np.bool_]:
-    """Which pairs are nearer than the best rival of their row, as the ratio wants it: (K,) bool.
+    """Which pairs are nearer than the best of all others of their row: (K,) bool.
 
     error: how far a float32 product can be off.
     """
-    ratio = 1.0 if options.ratio is None else options.ratio
     kept = np.ones(len(pairs), bool)
-    if ratio >= 1 or not len(pairs):
-        return kept
     step = max(1, min(block, block * block // len(d1)))
     for start in range(0, len(pairs), step):
         part = pairs[np.arange(start, min(start + step, len(pairs)))]
         rows = d0[torch.from_numpy(part.rows)]
         similarity = torch.cat([rows @ columns.T for columns in d1.split(block)], 1)
         first, second = _two_best(similarity, part.columns)
-        unsure = np.abs(_margin(first, second, ratio)) <= 2 * error
-        unsure |= first - second <= TOLERANCE + 2 * error
+        passed, unsure = passes_ratio(first, second, ratio, error)
         again = np.flatnonzero(unsure)
         for some in np.split(again, range(step, len(again), step)):
             exact = exact_similarity(rows[torch.from_numpy(some)], d1, block)
-            first[some], second[some] = _two_best(exact, part.columns[some])
-        passed = (first - second > TOLERANCE) & (_margin(first, second, ratio) >= 0)
+            passed[some], _ = passes_ratio(*_two_best(exact, part.columns[some]), ratio, 0)
         kept[start : start + len(part)] = passed
     return kept
 
