@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dift_geo.matching.product import product
+
 __all__ = [
     "TOLERANCE",
     "Candidates",
@@ -36,6 +38,7 @@ ROUNDING = 2.0**-24  # relative error of one float32 operation
 TILE = 1 << 19  # entries of a product at a time: a megabyte or two, which caches hold
 GROUPS = 64  # columns of a tile are looked at in groups, every 64th together
 BANDS = 32  # maxima of columns are kept by bands of rows, to find the rows again
+WIDTHS = 16  # the second look's products are of multiples: oneDNN plans every new size at a cost
 CROWD = 16  # candidates a row, on average, beyond which all is compared exactly
 
 Indices = NDArray[np.int64]
@@ -141,10 +144,11 @@ class _Pass:
         device = column_floor.device
         both = _flat(values >= column_floor[torch.from_numpy(entries.columns).to(device)])
         mutual = entries[both]
-        looked_at = np.zeros(self.n, bool)
+        looked_at, columns = np.zeros(self.n, bool), np.zeros(self.m, bool)
         looked_at[mutual.rows] = True
+        columns[mutual.columns] = True
         of0 = Nearby(entries[looked_at[entries.rows]], _numbers(self.rows_rest))
-        of1 = self._look_back(np.unique(mutual.columns), column_floor)
+        of1 = self._look_back(np.flatnonzero(columns), column_floor)
         return None if of1 is None else Candidates(of0, of1)
 
     def _of_rows(self) -> tuple[Entries, Tensor]:
@@ -165,7 +169,7 @@ class _Pass:
 
     def _look(self, band: int, rows: slice, columns: slice) -> bool:
         """Take the maxima of a tile and the candidates of its rows; False for a crowd."""
-        tile = self.d0[rows] @ self.d1[columns].T  # (R, C)
+        tile = product(self.d0[rows], self.d1[columns])  # (R, C)
         best = self.columns_best[band, columns]
         torch.maximum(best, tile.amax(0), out=best)
         if tile.shape[1] % GROUPS:
@@ -214,8 +218,10 @@ class _Pass:
             for some in np.split(wanted, range(self.width, len(wanted), self.width)):
                 if not len(some):
                     continue
-                chosen = there[torch.from_numpy(some).to(there.device)]
-                tile = self.d0[rows] @ self.d1[chosen].T
+                padded = some[np.minimum(np.arange(len(some) + -len(some) % WIDTHS), len(some) - 1)]
+                chosen = there[torch.from_numpy(padded).to(there.device)]
+                tile = product(self.d0[rows], self.d1.index_select(0, chosen))[:, : len(some)]
+                chosen = chosen[: len(some)]
                 near = tile >= floor[chosen]
                 if rest is not None:
                     rest[chosen] = torch.maximum(rest[chosen], _rest(tile, near, 0))

@@ -37,6 +37,8 @@ from dift_geo.types import Matches
 
 __all__ = ["TOLERANCE", "match", "match_mutual_nn"]
 
+BLOCK = 2048  # most rows and columns of one product
+
 
 def match(
     descriptors0: NDArray | Tensor,
@@ -46,13 +48,7 @@ def match(
     device: str | torch.device = "cpu",
 ) -> Matches:
     """Match unit rows (N, D) with unit rows (M, D) as `options` say; see `match_mutual_nn`."""
-    return match_mutual_nn(
-        descriptors0,
-        descriptors1,
-        ratio=options.ratio,
-        min_similarity=options.min_similarity,
-        device=device,
-    )
+    return _match(descriptors0, descriptors1, options, BLOCK, device)
 
 
 def match_mutual_nn(
@@ -61,7 +57,7 @@ def match_mutual_nn(
     *,
     ratio: float | None = None,
     min_similarity: float | None = None,
-    block: int = 2048,
+    block: int = BLOCK,
     device: str | torch.device = "cpu",
 ) -> Matches:
     """Pairs (i, j) where j is i's nearest neighbour by cosine and i is j's, in order of i.
@@ -85,6 +81,16 @@ def match_mutual_nn(
     options = MatchOptions(ratio=ratio, min_similarity=min_similarity)
     if block < 1:
         raise InputError(f"block is {block}, expected at least 1")
+    return _match(descriptors0, descriptors1, options, block, device)
+
+
+def _match(
+    descriptors0: NDArray | Tensor,
+    descriptors1: NDArray | Tensor,
+    options: MatchOptions,
+    block: int,
+    device: str | torch.device,
+) -> Matches:
     d0 = torch.as_tensor(descriptors0, dtype=torch.float32, device=device)
     d1 = torch.as_tensor(descriptors1, dtype=torch.float32, device=device)
     if d0.ndim != 2 or d1.ndim != 2 or d0.shape[1] != d1.shape[1]:

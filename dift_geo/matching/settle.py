@@ -23,7 +23,7 @@ __all__ = [
     "similarity_of",
 ]
 
-AT_ONCE = 1 << 22  # numbers in the copies of descriptors whose products are summed
+AT_ONCE = 1 << 18  # numbers in a copy of descriptors: a megabyte, which caches hold
 
 
 def similarity_of(d0: Tensor, d1: Tensor, at: Entries, dtype: torch.dtype) -> Values:
@@ -31,8 +31,8 @@ def similarity_of(d0: Tensor, d1: Tensor, at: Entries, dtype: torch.dtype) -> Va
     values = np.empty(len(at), np.float64)
     step = max(1, AT_ONCE // max(1, d0.shape[1]))
     for start in range(0, len(at), step):
-        rows = d0[torch.from_numpy(at.rows[start : start + step])].to(dtype)
-        columns = d1[torch.from_numpy(at.columns[start : start + step])].to(dtype)
+        rows = d0.index_select(0, torch.from_numpy(at.rows[start : start + step])).to(dtype)
+        columns = d1.index_select(0, torch.from_numpy(at.columns[start : start + step])).to(dtype)
         values[start : start + step] = torch.einsum("kd,kd->k", rows, columns).numpy()
     return values
 
@@ -49,8 +49,18 @@ def nearest_of(d0: Tensor, d1: Tensor, candidates: Entries, error: float) -> Ent
         least one for each row.
     error: how far a float32 sum can be off.
     """
-    order = np.lexsort((candidates.columns, candidates.rows))
-    entries = candidates[order]
+    alone = np.bincount(candidates.rows, minlength=len(d0))[candidates.rows] == 1
+    contested = candidates[~alone]
+    if len(contested):
+        contested = _settled(d0, d1, contested, error)
+    rows = np.concatenate([candidates.rows[alone], contested.rows])
+    columns = np.concatenate([candidates.columns[alone], contested.columns])
+    return Entries(rows, columns)[np.argsort(rows, kind="stable")]
+
+
+def _settled(d0: Tensor, d1: Tensor, entries: Entries, error: float) -> Entries:
+    """The nearest of rows that have several candidates, first in float32, then in float64."""
+    entries = entries[np.lexsort((entries.columns, entries.rows))]
     for dtype, margin in ((torch.float32, TOLERANCE + 2 * error), (torch.float64, TOLERANCE)):
         _, starts, counts = np.unique(entries.rows, return_index=True, return_counts=True)
         if len(starts) == len(entries):

@@ -72,6 +72,7 @@ def test_the_ratio_takes_no_product_of_its_own(monkeypatch: pytest.MonkeyPatch) 
     d1[:150] = d0[:150]
     entries = 0
     product = torch.Tensor.__matmul__
+    monkeypatch.setattr("dift_geo.matching.product._onednn_is_quicker", lambda: False)
 
     def watch(a, b):
         nonlocal entries
