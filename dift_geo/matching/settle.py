@@ -11,13 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dift_geo.matching.candidates import TOLERANCE, Entries, Indices
-from dift_geo.matching.options import MatchOptions
+from dift_geo.matching.candidates import TOLERANCE, Entries, Indices, Nearby, Values
 
-__all__ = ["all_nearest", "exact_similarity", "nearest_of", "passes_ratio", "similarity_of"]
+__all__ = [
+    "all_nearest",
+    "best_rivals",
+    "exact_similarity",
+    "nearest_of",
+    "passes_ratio",
+    "passes_ratio_of_all",
+    "similarity_of",
+]
 
-AT_ONCE = 1 << 22  # numbers in the copies of descriptors whose products are summed
-Values = NDArray[np.float64]
+AT_ONCE = 1 << 18  # numbers in a copy of descriptors: a megabyte, which caches hold
 
 
 def similarity_of(d0: Tensor, d1: Tensor, at: Entries, dtype: torch.dtype) -> Values:
@@ -25,8 +31,8 @@ def similarity_of(d0: Tensor, d1: Tensor, at: Entries, dtype: torch.dtype) -> Va
     values = np.empty(len(at), np.float64)
     step = max(1, AT_ONCE // max(1, d0.shape[1]))
     for start in range(0, len(at), step):
-        rows = d0[torch.from_numpy(at.rows[start : start + step])].to(dtype)
-        columns = d1[torch.from_numpy(at.columns[start : start + step])].to(dtype)
+        rows = d0.index_select(0, torch.from_numpy(at.rows[start : start + step])).to(dtype)
+        columns = d1.index_select(0, torch.from_numpy(at.columns[start : start + step])).to(dtype)
         values[start : start + step] = torch.einsum("kd,kd->k", rows, columns).numpy()
     return values
 
@@ -43,8 +49,18 @@ def nearest_of(d0: Tensor, d1: Tensor, candidates: Entries, error: float) -> Ent
         least one for each row.
     error: how far a float32 sum can be off.
     """
-    order = np.lexsort((candidates.columns, candidates.rows))
-    entries = candidates[order]
+    alone = np.bincount(candidates.rows, minlength=len(d0))[candidates.rows] == 1
+    contested = candidates[~alone]
+    if len(contested):
+        contested = _settled(d0, d1, contested, error)
+    rows = np.concatenate([candidates.rows[alone], contested.rows])
+    columns = np.concatenate([candidates.columns[alone], contested.columns])
+    return Entries(rows, columns)[np.argsort(rows, kind="stable")]
+
+
+def _settled(d0: Tensor, d1: Tensor, entries: Entries, error: float) -> Entries:
+    """The nearest of rows that have several candidates, first in float32, then in float64."""
+    entries = entries[np.lexsort((entries.columns, entries.rows))]
     for dtype, margin in ((torch.float32, TOLERANCE + 2 * error), (torch.float64, TOLERANCE)):
         _, starts, counts = np.unique(entries.rows, return_index=True, return_counts=True)
         if len(starts) == len(entries):
@@ -72,30 +88,57 @@ def all_nearest(d0: Tensor, d1: Tensor, block: int) -> Entries:
     return Entries(np.arange(len(d0)), np.concatenate(found))
 
 
+def best_rivals(d0: Tensor, d1: Tensor, pairs: Entries, nearby: Nearby) -> Values:
+    """The similarity of each pair's row to its best rival, the pair's own column left out: (K,).
+
+    As float32 gives it, and -inf where there is no rival. `nearby` is of the pairs' rows and holds
+    the pairs, at most one for each row; its `rest` is there.
+    """
+    assert nearby.rest is not None
+    nearest = np.full(len(d0), -1)
+    nearest[pairs.rows] = pairs.columns
+    entries = nearby.entries
+    others = entries[(nearest[entries.rows] >= 0) & (nearest[entries.rows] != entries.columns)]
+    best = nearby.rest.copy()
+    np.maximum.at(best, others.rows, similarity_of(d0, d1, others, torch.float32))
+    return best[pairs.rows]
+
+
 def passes_ratio(
-    d0: Tensor, d1: Tensor, pairs: Entries, options: MatchOptions, error: float, block: int
+    first: Values, second: Values, ratio: float, error: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which pairs are nearer than their best rival, as the ratio wants it, and which may be either.
+
+    first, second: similarities (K,) of the pairs and of their rivals, in float32 or float64.
+    error: how far those can be off.
+    """
+    margin = _margin(first, second, ratio)
+    gap = first - second
+    passed = (gap > TOLERANCE) & (margin >= 0)
+    close = gap <= TOLERANCE + 2 * error  # nothing but the margin can fail a pair beyond it
+    unsure = (np.abs(margin) <= 2 * error) | (close & (margin > 0))
+    return passed, unsure
+
+
+def passes_ratio_of_all(
+    d0: Tensor, d1: Tensor, pairs: Entries, ratio: float, error: float, block: int
 ) -> NDArray[np.bool_]:
-    """Which pairs are nearer than the best rival of their row, as the ratio wants it: (K,) bool.
+    """Which pairs are nearer than the best of all others of their row: (K,) bool.
 
     error: how far a float32 product can be off.
     """
-    ratio = 1.0 if options.ratio is None else options.ratio
     kept = np.ones(len(pairs), bool)
-    if ratio >= 1 or not len(pairs):
-        return kept
     step = max(1, min(block, block * block // len(d1)))
     for start in range(0, len(pairs), step):
         part = pairs[np.arange(start, min(start + step, len(pairs)))]
         rows = d0[torch.from_numpy(part.rows)]
         similarity = torch.cat([rows @ columns.T for columns in d1.split(block)], 1)
         first, second = _two_best(similarity, part.columns)
-        unsure = np.abs(_margin(first, second, ratio)) <= 2 * error
-        unsure |= first - second <= TOLERANCE + 2 * error
+        passed, unsure = passes_ratio(first, second, ratio, error)
         again = np.flatnonzero(unsure)
         for some in np.split(again, range(step, len(again), step)):
             exact = exact_similarity(rows[torch.from_numpy(some)], d1, block)
-            first[some], second[some] = _two_best(exact, part.columns[some])
-        passed = (first - second > TOLERANCE) & (_margin(first, second, ratio) >= 0)
+            passed[some], _ = passes_ratio(*_two_best(exact, part.columns[some]), ratio, 0)
         kept[start : start + len(part)] = passed
     return kept
 

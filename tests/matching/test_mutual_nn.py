@@ -137,6 +137,7 @@ def test_blocks_give_the_same_answer_at_size() -> None:
 def test_memory_is_bounded_by_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     largest = 0
     product = torch.Tensor.__matmul__
+    monkeypatch.setattr("dift_geo.matching.product._onednn_is_quicker", lambda: False)
 
     def watch(a, b):
         nonlocal largest
@@ -213,6 +214,7 @@ def test_no_answer_depends_on_how_products_round(monkeypatch: pytest.MonkeyPatch
     d1 /= np.linalg.norm(d1, axis=1, keepdims=True)
     ratios = (None, 0.8, 0.95)
     wanted = [as_pairs(match_mutual_nn(d0, d1, ratio=ratio)) for ratio in ratios]
+    monkeypatch.setattr("dift_geo.matching.product._onednn_is_quicker", lambda: False)
     product, random = torch.Tensor.__matmul__, torch.Generator().manual_seed(0)
 
     def rounded(a, b):
