@@ -84,6 +84,7 @@ def methods(options: argparse.Namespace) -> Iterator[tuple[float | None, AnyMeth
             detector=options.detector,
             max_keypoints=options.max_keypoints,
             size=options.size,
+            contrast=options.contrast,
             upright=options.upright,
             straighten=options.straighten,
             device=options.device,
@@ -174,6 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--detector", default="sift")
     parser.add_argument("--max-keypoints", type=int, default=8192)
     parser.add_argument("--size", type=int, default=1600)
+    parser.add_argument("--contrast", type=float, help="threshold of SIFT keypoints")
     parser.add_argument("--upright", action="store_true", help="keypoints without angles")
     parser.add_argument("--straighten", choices=get_args(StraightenWord), default="auto")
     parser.add_argument("--device", default="cpu")
