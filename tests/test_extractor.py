@@ -360,7 +360,9 @@ def test_bench_against_superpoint_and_rootsift_runs(capsys, tmp_path):
         ({"backend": "sd2.1"}, "default"),
         ({"reading": "dense"}, "default"),
         ({"projection": "mine.safetensors"}, "default"),
-        ({"detector": "tiny"}, "default"),
+        ({"detector": "tiny"}, "fast"),
+        ({"detector": "tiny", "reading": "dense"}, "default"),
+        ({"detector": "aliked"}, "default"),
     ],
 )
 def test_models_take_little_effort_where_there_is_one(asked, effort):

@@ -53,16 +53,8 @@ class ShortSide:
     extractor: Extracts
     short_side: int
 
-    def extract(
-        self,
-        image: NDArray[np.uint8],
-        name: str,
-        *,
-        mask: NDArray[np.bool_] | None = None,
-        turn: Turn | None = None,
-    ) -> Features:
-        """Features of (H, W, 3) uint8 RGB in its own pixels; benchmarks have no masks."""
-        assert mask is None, "benchmarks look at whole photos"
+    def extract(self, image: NDArray[np.uint8], name: str, *, turn: Turn | None = None) -> Features:
+        """Features of (H, W, 3) uint8 RGB in its own pixels."""
         size_wh = (image.shape[1], image.shape[0])
         resized = resize_to(image, short_side_wh(size_wh, self.short_side))
         asked = {} if turn is None else {"turn": turn}
