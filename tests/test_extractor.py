@@ -360,8 +360,7 @@ def test_bench_against_superpoint_and_rootsift_runs(capsys, tmp_path):
         ({"backend": "sd2.1"}, "default"),
         ({"reading": "dense"}, "default"),
         ({"projection": "mine.safetensors"}, "default"),
-        ({"detector": "tiny"}, "fast"),
-        ({"detector": "tiny", "reading": "dense"}, "default"),
+        ({"detector": "tiny"}, "default"),
         ({"detector": "aliked"}, "default"),
     ],
 )

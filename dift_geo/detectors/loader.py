@@ -24,7 +24,6 @@ SIFT: Mapping[str, object] = MappingProxyType(
     {"descriptor": "dift+rootsift", "effort": "fast", "contrast": 0.02, "max_keypoints": 8192}
 )
 LEARNED: Mapping[str, object] = MappingProxyType({"max_keypoints": 4096})
-TINY: Mapping[str, object] = MappingProxyType({"effort": "fast", **LEARNED})
 GIVEN: Mapping[str, object] = MappingProxyType({"max_keypoints": 8192})
 
 
@@ -158,7 +157,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "disk": Kind(
             build=_disk, where="FILE", descriptor="disk", oriented=False, straightened=True
         ),
-        "tiny": Kind(build=_tiny, where="FILE", oriented=True, straightened=True, for_models=TINY),
+        "tiny": Kind(build=_tiny, where="FILE", oriented=True, straightened=True),
         "colmap": Kind(
             build=_colmap, where="DATABASE", needs_where=True, looked_up=True, for_models=GIVEN
         ),
