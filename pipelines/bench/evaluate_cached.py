@@ -36,7 +36,7 @@ from dift_geo.types import Keypoints
 
 NUMBER = len("_00")  # what the name of a copy has more than that of the original
 SHARES = {  # file and function of ours -> what to call its cumulative time
-    ("mutual_nn.py", "match_mutual_nn"): "matching",
+    ("mutual_nn.py", "match"): "matching",
     ("homography.py", "estimate_homography"): "RANSAC",
     ("base.py", "_look_up"): "reading stores",
     ("base.py", "flush"): "writing stores",
