@@ -22,7 +22,7 @@ __all__ = ["Straighten", "StraightenWord", "Straightens", "TurnedPhoto", "turned
 
 StraightenWord = Literal["auto", "off", "roll", "zoom"]
 LEAST_ROLL = np.deg2rad(10)  # what every detector stands, and drawing anew costs sharpness
-LEAST_ZOOM = 0.3  # octaves
+LEAST_ZOOM, MOST_ZOOM = 0.3, 1.0  # octaves; smaller, close-ups would lose what they share
 QUARTER = np.pi / 2
 MARGIN_PX = 6  # along an edge that was drawn inside a picture, which is none of the scene
 
@@ -117,13 +117,14 @@ class TurnedPhoto:
 def turned_back(photo: NDArray[np.uint8], turn: Turn) -> TurnedPhoto:
     """(H, W, 3) uint8 RGB without its roll, and without its zoom where it shows things larger.
 
-    A few degrees of roll and a small zoom stay, so that most photos are shown as they are; near
-    whole quarters pixels only change places.
+    A few degrees of roll and a small zoom stay, so that most photos are shown as they are, and of a
+    large zoom all but an octave; near whole quarters pixels only change places.
     """
     h, w = photo.shape[:2]
     small = photo
     if turn.zoom > LEAST_ZOOM:
-        size_wh = tuple(max(1, round(side * 2**-turn.zoom)) for side in (w, h))
+        smaller = 2 ** -min(turn.zoom, MOST_ZOOM)
+        size_wh = tuple(max(1, round(side * smaller)) for side in (w, h))
         small = np.asarray(cv2.resize(photo, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
     small_wh = small.shape[1], small.shape[0]
     quarters = round(turn.roll / QUARTER)

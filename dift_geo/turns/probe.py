@@ -54,6 +54,10 @@ class Seen:
     turn: Turn
     agreeing: int
 
+    def reversed(self) -> Seen:
+        """The same, of the first photo against the second."""
+        return Seen(Turn(-self.turn.roll, -self.turn.zoom), self.agreeing)
+
 
 def probe_photo(photo: NDArray[np.uint8], size: int | None) -> Probe:
     """Look at (H, W, 3) uint8 RGB.

@@ -1,7 +1,9 @@
 """From pairs of photos to the whole set: every photo's roll and zoom, in one common frame.
 
-The pairs on which most matches agree join the photos to a tree. Knows how photos are compared and
-not where they come from.
+The pairs on which most matches agree join the photos to a tree, which says how each stands; but
+along a walk around a thing, rolls of neighbours add up to a turn that no photo has. So photos stay
+as they stand where the pairs are content with that. Knows how photos are compared and not where
+they come from.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ __all__ = ["survey_turns"]
 EVERY = 40  # photos up to which each is compared with each
 SPARE = 20  # photos of the largest group that another group's first one is compared with, at most
 CROWD = np.deg2rad(15)  # spread of the kernel under which most rolls crowd
+BORNE_ROLL, BORNE_ZOOM = np.deg2rad(15), 0.3  # by which photos of a pair may stand apart
+SWEEPS = 10
 Group = dict[str, Turn]
 
 
@@ -29,9 +33,10 @@ def survey_turns(
     """How each photo of a set stands, by name.
 
     In each group of photos that matches join, rolls are told from the one near which most lie, and
-    zooms from the median. A photo that is joined to none stands as it is. Up to 40 photos each is
-    compared with each; of more, each with its neighbours in the order of names, at distances of
-    1, 2, 4 and so on, and the groups that are left over with the largest one.
+    zooms from the median. A photo that is joined to none stands as it is, and so does one that no
+    pair wants turned: photos that are 15 degrees or a third of an octave apart match. Up to 40
+    photos each is compared with each; of more, each with its neighbours in the order of names, at
+    distances of 1, 2, 4 and so on, and the groups that are left over with the largest one.
 
     probes: of the photos, by name.
     known: turns that are settled; they stay, and others are told from them.
@@ -44,8 +49,17 @@ def survey_turns(
     if len(names) > EVERY and len(groups) > 1:
         seen |= _compare_all(probes, settled, _pairs_between(groups))
         groups = _join(names, seen, settled)
-    found = {name: turn for group in groups for name, turn in group.items()}
+    still = [dict.fromkeys(group, Turn()) | _part(settled, group) for group in groups]
+    found: Group = {}
+    for unturned, turned in zip(still, groups):
+        ways = [_relaxed(way, seen, settled) for way in (unturned, turned)]
+        best = min(ways, key=lambda way: _strain(way, seen))  # of equals, with fewer turned
+        found |= best if _part(settled, best) else _from_most(best)
     return found if zoom else {name: Turn(turn.roll) for name, turn in found.items()}
+
+
+def _part(turns: Mapping[str, Turn], group: Iterable[str]) -> Group:
+    return {name: turns[name] for name in group if name in turns}
 
 
 def _near_pairs(names: Sequence[str]) -> Iterator[Pair]:
@@ -85,9 +99,8 @@ def _join(
     """Turns of each group: its photos are reached one by one, over the pair on which most agree."""
     around: dict[str, list[tuple[int, str, Turn]]] = {name: [] for name in names}
     for (first, second), found in seen.items():
-        turn = found.turn
-        around[first].append((-found.agreeing, second, turn))
-        around[second].append((-found.agreeing, first, Turn(-turn.roll, -turn.zoom)))
+        around[first].append((-found.agreeing, second, found.turn))
+        around[second].append((-found.agreeing, first, found.reversed().turn))
     groups: list[Group] = []
     done: set[str] = set()
     for start in [*settled, *names]:
@@ -104,11 +117,56 @@ def _join(
             while edges and not new:
                 _, name, other, turn = heappop(edges)
                 if other not in group:
-                    group[other] = Turn(group[name].roll + turn.roll, group[name].zoom + turn.zoom)
+                    group[other] = _after(group[name], turn)
                     new = [other]
         groups.append(group if start in settled else _from_most(group))
         done |= group.keys()
     return groups
+
+
+def _relaxed(way: Group, seen: Mapping[Pair, Seen], settled: Mapping[str, Turn]) -> Group:
+    """The same turns, each changed for one that a neighbour asks for while that eases its pairs."""
+    turns = dict(way)
+    around: dict[str, list[tuple[str, Seen]]] = {name: [] for name in turns if name not in settled}
+    for (first, second), found in seen.items():
+        if second in around:
+            around[second].append((first, found))
+        if first in around:
+            around[first].append((second, found.reversed()))
+    for _ in range(SWEEPS):
+        moved = False
+        for name, pairs in around.items():
+
+            def strain(turn: Turn, pairs: list[tuple[str, Seen]] = pairs) -> float:
+                return sum(_misfit(turns[other], turn, found) for other, found in pairs)
+
+            asked = [_after(turns[other], found.turn) for other, found in pairs]
+            best = min([turns[name], *asked], key=strain)
+            if best is not turns[name]:
+                turns[name], moved = best, True
+        if not moved:
+            break
+    return turns
+
+
+def _strain(way: Group, seen: Mapping[Pair, Seen]) -> float:
+    """How far pairs of a group are from standing alike, by the matches that say so."""
+    return sum(
+        _misfit(way[first], way[second], found)
+        for (first, second), found in seen.items()
+        if first in way and second in way
+    )
+
+
+def _misfit(first: Turn, second: Turn, seen: Seen) -> float:
+    wanted = _after(first, seen.turn)
+    roll = abs(np.angle(np.exp(1j * (second.roll - wanted.roll)))) / BORNE_ROLL
+    zoom = abs(second.zoom - wanted.zoom) / BORNE_ZOOM
+    return seen.agreeing * sum(min(max(off - 1, 0.0), 1.0) for off in (roll, zoom))
+
+
+def _after(first: Turn, turn: Turn) -> Turn:
+    return Turn(first.roll + turn.roll, first.zoom + turn.zoom)
 
 
 def _from_most(group: Group) -> Group:
