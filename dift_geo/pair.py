@@ -15,7 +15,7 @@ from dift_geo.geometry.homography import Homography, estimate_homography
 from dift_geo.geometry.robust import Estimator
 from dift_geo.matching.mutual_nn import match as match_descriptors
 from dift_geo.matching.options import MatchOptions
-from dift_geo.turned import Straightens
+from dift_geo.turned import straightening_of
 from dift_geo.turns.probe import probe_photo
 from dift_geo.turns.survey import survey_turns
 from dift_geo.types import Features, Matches, Turn
@@ -144,7 +144,7 @@ def _extract_both(
     images: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     names: tuple[str | None, str | None],
 ) -> list[Features]:
-    straighten = extractor.straighten if isinstance(extractor, Straightens) else None
+    straighten = straightening_of(extractor)
     if straighten is None:
         return [extractor.extract(image, name) for image, name in zip(images, names)]
     told = cast("_ExtractsTurned", extractor)

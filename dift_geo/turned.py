@@ -18,7 +18,14 @@ from dift_geo.errors import InputError
 from dift_geo.frames import resized
 from dift_geo.types import Keypoints, Turn
 
-__all__ = ["Straighten", "StraightenWord", "Straightens", "TurnedPhoto", "turned_back"]
+__all__ = [
+    "Straighten",
+    "StraightenWord",
+    "Straightens",
+    "TurnedPhoto",
+    "straightening_of",
+    "turned_back",
+]
 
 StraightenWord = Literal["auto", "off", "roll", "zoom"]
 LEAST_ROLL = np.deg2rad(10)  # what every detector stands, and drawing anew costs sharpness
@@ -67,6 +74,11 @@ class Straightens(Protocol):
         ...
 
 
+def straightening_of(extractor: object) -> Straighten | None:
+    """How an extractor of any kind wants a set of photos; None is as they stand."""
+    return extractor.straighten if isinstance(extractor, Straightens) else None
+
+
 @dataclass(frozen=True)
 class TurnedPhoto:
     """A photo as it is shown instead.
@@ -84,9 +96,8 @@ class TurnedPhoto:
 
     def home(self, keypoints: Keypoints) -> Keypoints:
         """Keypoints of the shown picture in the photo itself; some may lie outside of it."""
-        rotation, to, of = self._rotation()
         factor = np.divide(self.photo_wh, self.small_wh)
-        xy = resized((keypoints.xy - to) @ rotation + of, factor)
+        xy = resized(self._unturned(keypoints), factor)
         scale, angle = keypoints.scale, keypoints.angle
         return Keypoints(
             xy.astype(np.float32),
@@ -103,15 +114,15 @@ class TurnedPhoto:
         """
         if not _oblique(self.roll):
             return np.ones(len(keypoints), np.bool_)
-        rotation, to, of = self._rotation()
-        xy = (keypoints.xy - to) @ rotation + of
+        xy = self._unturned(keypoints)
         last = np.subtract(self.small_wh, 1 + MARGIN_PX)
         return np.asarray(((xy >= MARGIN_PX) & (xy <= last)).all(1), np.bool_)
 
-    def _rotation(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """(2, 2) that turns the small photo back, and the middles of the picture and of it."""
+    def _unturned(self, keypoints: Keypoints) -> NDArray[np.float64]:
+        """(N, 2) places in the small photo."""
         h, w = self.pixels.shape[:2]
-        return _turning_back(self.roll), _middle((w, h)), _middle(self.small_wh)
+        around = keypoints.xy - _middle((w, h))
+        return np.asarray(around @ _turning_back(self.roll) + _middle(self.small_wh), np.float64)
 
 
 def turned_back(photo: NDArray[np.uint8], turn: Turn) -> TurnedPhoto:

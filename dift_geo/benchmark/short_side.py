@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.turned import Straighten, Straightens
+from dift_geo.turned import Straighten, straightening_of
 from dift_geo.types import Features, Turn
 
 __all__ = ["Extracts", "ShortSide", "resize_to", "short_side_wh"]
@@ -64,7 +64,7 @@ class ShortSide:
     @property
     def straighten(self) -> Straighten | None:
         """The extractor's."""
-        return self.extractor.straighten if isinstance(self.extractor, Straightens) else None
+        return straightening_of(self.extractor)
 
     def recipe(self) -> dict[str, object]:
         """The extractor's, and the size."""

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dift_geo.options import add_flags, number, take_flags, take_values
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NOT_TRUSTED",
     "SKIPPED_SOME",
+    "USUAL",
     "add_engine_flags",
     "add_extractor_flags",
     "add_masks_flag",
@@ -42,6 +44,9 @@ __all__ = [
 
 SKIPPED_SOME, NOT_TRUSTED = 3, 4  # exit codes
 SHOWN = 10  # names in a line
+USUAL = MappingProxyType(
+    {"straighten": "auto"}
+)  # of commands, where the fields' own default differs
 SEED = number(int, least=0, most=2**31 - 1)  # what all libraries take
 
 MODEL_FLAGS = ("reading", "projection", "mode", "effort", "precision", "max_batch")
@@ -103,7 +108,7 @@ def add_extractor_flags(
     from dift_geo.detectors.loader import LEARNED, SIFT
     from dift_geo.extractor import ExtractorOptions
 
-    usual: dict[str, object] = {"straighten": "auto", **defaults}
+    usual: dict[str, object] = {**USUAL, **defaults}
     if for_models:
         usual = dict.fromkeys(SIFT) | usual
     said = (

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from dift_geo.cli.flags import USUAL
 from dift_geo.cli.rows import Opened, named
 from dift_geo.errors import InputError
 from dift_geo.options import add_flags
@@ -67,8 +68,7 @@ def _take_map_options(protocol: str, flags: Flags) -> MapOptions:
     from dift_geo.options import option_names
 
     shared = {name: flags.pop(name) for name in SHARED}
-    usual: dict[str, object] = dict.fromkeys(["max_keypoints", "size", "keypoints"])
-    usual["straighten"] = "auto"
+    usual: dict[str, object] = {**USUAL, "max_keypoints": None, "size": None, "keypoints": None}
     plain = (ExtractorOptions(), MatchOptions())
     names = [*option_names(ExtractorOptions), *option_names(MatchOptions), "keypoints"]
     for name in names:

@@ -36,7 +36,7 @@ from dift_geo.stop import stopped_by_sigterm
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore, refuse_name_clashes
 from dift_geo.store.recent import Recent, size_in_bytes
-from dift_geo.turned import Straightens
+from dift_geo.turned import straightening_of
 from dift_geo.turns.survey import survey_turns
 from dift_geo.types import Pair, Turn
 
@@ -128,7 +128,7 @@ def _survey(
     """Turns of the photos of a folder, where the extractor wants to know them; those of photos that
     are not to be done stay.
     """
-    straighten = extractor.straighten if isinstance(extractor, Straightens) else None
+    straighten = straightening_of(extractor)
     if straighten is None or not todo:
         return {}
     done = {name: store.turn(name) for name in set(names).difference(todo)}

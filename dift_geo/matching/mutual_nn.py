@@ -104,7 +104,7 @@ def _match(
     if not all(map(isfinite, norms)):
         raise InputError("descriptors are not all finite numbers; describe the images again")
     error = summation_error(d0.shape[1], *norms)
-    with_ratio = options.ratio is not None and options.ratio < 1
+    with_ratio = options.tested_ratio is not None
     candidates = find_candidates(d0, d1, error, block, rest=with_ratio)
     return _decide(d0.cpu(), d1.cpu(), candidates, options, error, block)
 
@@ -127,11 +127,12 @@ def _decide(
     back[near1.rows] = near1.columns
     pairs = near0[back[near0.columns] == near0.rows]
     score = similarity_of(d0, d1, pairs, torch.float32)
-    if options.ratio is not None and options.ratio < 1:
+    ratio = options.tested_ratio
+    if ratio is not None:
         of0, of1 = (None, None) if candidates is None else (candidates.of0, candidates.of1)
-        kept = _passing(d0, d1, pairs, score, of0, options.ratio, error, block)
+        kept = _passing(d0, d1, pairs, score, of0, ratio, error, block)
         pairs, score = pairs[kept], score[kept]
-        kept = _passing(d1, d0, pairs.turned(), score, of1, options.ratio, error, block)
+        kept = _passing(d1, d0, pairs.turned(), score, of1, ratio, error, block)
         pairs, score = pairs[kept], score[kept]
     if options.min_similarity is not None:
         least = options.min_similarity - TOLERANCE

@@ -25,6 +25,11 @@ class MatchOptions:
     def __post_init__(self) -> None:
         check_ranges(self)
 
+    @property
+    def tested_ratio(self) -> float | None:
+        """The ratio where it can fail a pair; None where it is off."""
+        return None if self.ratio is None or self.ratio >= 1 else self.ratio
+
     def recipe(self) -> dict[str, object]:
         """What determines the matches of given features, for the store."""
         return {"name": "mutual-nn", **asdict(self)}

@@ -8,9 +8,11 @@ they come from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import combinations, product
+from math import remainder, tau
 
 import numpy as np
 
@@ -25,6 +27,7 @@ CROWD = np.deg2rad(15)  # spread of the kernel under which most rolls crowd
 BORNE_ROLL, BORNE_ZOOM = np.deg2rad(15), 0.3  # by which photos of a pair may stand apart
 SWEEPS = 10
 Group = dict[str, Turn]
+Around = Mapping[str, Sequence[tuple[str, Seen]]]  # how each stands beside others
 
 
 def survey_turns(
@@ -45,21 +48,20 @@ def survey_turns(
     names = sorted(probes)
     settled = {name: turn for name, turn in (known or {}).items() if name in probes}
     seen = _compare_all(probes, settled, _near_pairs(names))
-    groups = _join(names, seen, settled)
+    around = _neighbours(names, seen)
+    groups = _join(around, settled)
     if len(names) > EVERY and len(groups) > 1:
         seen |= _compare_all(probes, settled, _pairs_between(groups))
-        groups = _join(names, seen, settled)
-    still = [dict.fromkeys(group, Turn()) | _part(settled, group) for group in groups]
+        around = _neighbours(names, seen)
+        groups = _join(around, settled)
     found: Group = {}
-    for unturned, turned in zip(still, groups):
-        ways = [_relaxed(way, seen, settled) for way in (unturned, turned)]
-        best = min(ways, key=lambda way: _strain(way, seen))  # of equals, with fewer turned
-        found |= best if _part(settled, best) else _from_most(best)
+    for turned in groups:
+        held = {name: settled[name] for name in turned if name in settled}
+        unturned = dict.fromkeys(turned, Turn()) | held
+        ways = [_relaxed(way, around, held) for way in (unturned, turned)]
+        best = min(ways, key=lambda way: _strain(way, around))  # of equals, with fewer turned
+        found |= best if held else _from_most(best)
     return found if zoom else {name: Turn(turn.roll) for name, turn in found.items()}
-
-
-def _part(turns: Mapping[str, Turn], group: Iterable[str]) -> Group:
-    return {name: turns[name] for name in group if name in turns}
 
 
 def _near_pairs(names: Sequence[str]) -> Iterator[Pair]:
@@ -93,17 +95,19 @@ def _compare_all(
     return found
 
 
-def _join(
-    names: Sequence[str], seen: Mapping[Pair, Seen], settled: Mapping[str, Turn]
-) -> list[Group]:
-    """Turns of each group: its photos are reached one by one, over the pair on which most agree."""
-    around: dict[str, list[tuple[int, str, Turn]]] = {name: [] for name in names}
+def _neighbours(names: Sequence[str], seen: Mapping[Pair, Seen]) -> Around:
+    around: dict[str, list[tuple[str, Seen]]] = {name: [] for name in names}
     for (first, second), found in seen.items():
-        around[first].append((-found.agreeing, second, found.turn))
-        around[second].append((-found.agreeing, first, found.reversed().turn))
+        around[second].append((first, found))
+        around[first].append((second, found.reversed()))
+    return around
+
+
+def _join(around: Around, settled: Mapping[str, Turn]) -> list[Group]:
+    """Turns of each group: its photos are reached one by one, over the pair on which most agree."""
     groups: list[Group] = []
     done: set[str] = set()
-    for start in [*settled, *names]:
+    for start in [*settled, *around]:
         if start in done:
             continue
         group = dict(settled) if start in settled else {start: Turn()}
@@ -111,8 +115,8 @@ def _join(
         new = list(group)
         while new:
             for name in new:
-                for doubt, other, turn in around[name]:
-                    heappush(edges, (doubt, name, other, turn))
+                for other, found in around[name]:
+                    heappush(edges, (-found.agreeing, name, other, found.reversed().turn))
             new = []
             while edges and not new:
                 _, name, other, turn = heappop(edges)
@@ -124,43 +128,39 @@ def _join(
     return groups
 
 
-def _relaxed(way: Group, seen: Mapping[Pair, Seen], settled: Mapping[str, Turn]) -> Group:
-    """The same turns, each changed for one that a neighbour asks for while that eases its pairs."""
+def _relaxed(way: Group, around: Around, held: Container[str]) -> Group:
+    """The same turns, each changed for one that a neighbour asks for while that eases its pairs.
+
+    held: photos whose turns stay.
+    """
     turns = dict(way)
-    around: dict[str, list[tuple[str, Seen]]] = {name: [] for name in turns if name not in settled}
-    for (first, second), found in seen.items():
-        if second in around:
-            around[second].append((first, found))
-        if first in around:
-            around[first].append((second, found.reversed()))
     for _ in range(SWEEPS):
         moved = False
-        for name, pairs in around.items():
-
-            def strain(turn: Turn, pairs: list[tuple[str, Seen]] = pairs) -> float:
-                return sum(_misfit(turns[other], turn, found) for other, found in pairs)
-
-            asked = [_after(turns[other], found.turn) for other, found in pairs]
-            best = min([turns[name], *asked], key=strain)
-            if best is not turns[name]:
-                turns[name], moved = best, True
+        for name in (name for name in turns if name not in held):
+            asked = [_after(turns[other], found.turn) for other, found in around[name]]
+            choices = [turns[name], *asked]
+            strains = [_pull(turn, turns, around[name]) for turn in choices]
+            best = strains.index(min(strains))
+            if best > 0:
+                turns[name], moved = choices[best], True
         if not moved:
             break
     return turns
 
 
-def _strain(way: Group, seen: Mapping[Pair, Seen]) -> float:
-    """How far pairs of a group are from standing alike, by the matches that say so."""
-    return sum(
-        _misfit(way[first], way[second], found)
-        for (first, second), found in seen.items()
-        if first in way and second in way
-    )
+def _strain(way: Group, around: Around) -> float:
+    """How far the pairs of a group are from standing alike, each counted from both sides."""
+    return sum(_pull(turn, way, around[name]) for name, turn in way.items())
+
+
+def _pull(turn: Turn, turns: Group, pairs: Sequence[tuple[str, Seen]]) -> float:
+    """How far a photo that stands so is from what its pairs ask for, by the matches that do."""
+    return sum(_misfit(turns[other], turn, found) for other, found in pairs)
 
 
 def _misfit(first: Turn, second: Turn, seen: Seen) -> float:
     wanted = _after(first, seen.turn)
-    roll = abs(np.angle(np.exp(1j * (second.roll - wanted.roll)))) / BORNE_ROLL
+    roll = abs(remainder(second.roll - wanted.roll, tau)) / BORNE_ROLL
     zoom = abs(second.zoom - wanted.zoom) / BORNE_ZOOM
     return seen.agreeing * sum(min(max(off - 1, 0.0), 1.0) for off in (roll, zoom))
 
@@ -171,11 +171,12 @@ def _after(first: Turn, turn: Turn) -> Turn:
 
 def _from_most(group: Group) -> Group:
     """The same turns, told from the roll near which most lie and the median zoom."""
-    rolls = np.array([turn.roll for turn in group.values()])
+    rolls = Counter(turn.roll for turn in group.values())  # most are the same, of large groups
+    angles, counts = np.array(list(rolls)), np.array(list(rolls.values()))
+    crowd = np.exp((np.cos(angles[:, None] - angles) - 1) / CROWD**2) @ counts
+    roll = angles[crowd.argmax()]
     zoom = float(np.median([turn.zoom for turn in group.values()]))
-    crowd = np.exp((np.cos(rolls[:, None] - rolls) - 1) / CROWD**2).sum(1)
-    roll = rolls[crowd.argmax()]
     return {
-        name: Turn(float(np.angle(np.exp(1j * (turn.roll - roll)))), turn.zoom - zoom)
+        name: Turn(remainder(turn.roll - roll, tau), turn.zoom - zoom)
         for name, turn in group.items()
     }
