@@ -30,6 +30,7 @@ __all__ = [
     "number",
     "option",
     "option_names",
+    "require_at_least",
     "take_flags",
     "take_values",
 ]
@@ -60,6 +61,12 @@ def option(
     """
     about = _About(text, metavar, tuple(choices), least, above, most)
     return field(default=default, metadata={"option": about})
+
+
+def require_at_least(name: str, value: float, least: float) -> None:
+    """Raise InputError, by the name, for a value below the least one."""
+    if not value >= least:
+        raise InputError(f"{name} is {value}, expected at least {least:g}")
 
 
 def check_ranges(options: DataclassInstance) -> None:
@@ -193,8 +200,8 @@ class _Declared:
         if not isinstance(value, int | float) or isinstance(value, bool):
             return
         about = self.about
-        if about.least is not None and not value >= about.least:
-            raise InputError(f"{self.name} is {value}, expected at least {about.least:g}")
+        if about.least is not None:
+            require_at_least(self.name, value, about.least)
         if about.above is not None and not value > about.above:
             raise InputError(f"{self.name} is {value}, expected more than {about.above:g}")
         if about.most is not None and not value <= about.most:

@@ -33,6 +33,7 @@ from dift_geo.detectors.peaks import (
 )
 from dift_geo.detectors.published import Published, find_weights_file
 from dift_geo.errors import InputError
+from dift_geo.options import require_at_least
 from dift_geo.types import Keypoints
 
 __all__ = ["ALIKED", "MODELS", "Aliked"]
@@ -81,9 +82,8 @@ class Aliked(Detector, Describer):
         nms_radius: pixels around a keypoint that hold no other; also along the image's edge.
         Raises MissingFileError or InputError where the weights cannot be had or are not ALIKED's.
         """
-        for field, value in (("max_keypoints", max_keypoints), ("nms_radius", nms_radius)):
-            if value < 1:
-                raise InputError(f"ALIKED's {field} is {value}, expected at least 1")
+        require_at_least("ALIKED's max_keypoints", max_keypoints, 1)
+        require_at_least("ALIKED's nms_radius", nms_radius, 1)
         if not 0 <= threshold < 1:
             raise InputError(f"ALIKED's threshold is {threshold}, expected from 0 to below 1")
         file = find_weights_file(where, MODELS, "aliked-*")

@@ -35,6 +35,7 @@ from dift_geo.detectors.peaks import (
 )
 from dift_geo.detectors.published import Published, find_weights_file
 from dift_geo.errors import InputError, MissingPackageError
+from dift_geo.options import require_at_least
 from dift_geo.types import Keypoints
 
 __all__ = ["DISK", "MODELS", "Disk"]
@@ -94,8 +95,7 @@ class Disk(Detector, Describer):
         refine: move keypoints between pixels, by parabolas through the scores.
         Raises MissingFileError or InputError where the weights cannot be had or are not DISK's.
         """
-        if max_keypoints < 1:
-            raise InputError(f"DISK's max_keypoints is {max_keypoints}, expected at least 1")
+        require_at_least("DISK's max_keypoints", max_keypoints, 1)
         if window < 3 or window % 2 == 0:
             raise InputError(f"DISK's window is {window}, expected an odd number of at least 3")
         file = find_weights_file(where, MODELS, "*disk*")

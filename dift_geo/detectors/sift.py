@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dift_geo.detectors.contract import Describer, Detector
 from dift_geo.detectors.spread import cover, rank_within
 from dift_geo.errors import InputError
+from dift_geo.options import require_at_least
 from dift_geo.types import Keypoints
 
 __all__ = ["RootSift", "Sift"]
@@ -47,12 +48,8 @@ class Sift(Detector):
             "octave_layers": self.octave_layers,
         }
         for field, value in counts.items():
-            if value < 1:
-                raise InputError(f"Sift.{field} is {value}, expected at least 1")
-        if self.contrast_threshold < 0:
-            raise InputError(
-                f"Sift.contrast_threshold is {self.contrast_threshold}, expected at least 0"
-            )
+            require_at_least(f"Sift.{field}", value, 1)
+        require_at_least("Sift.contrast_threshold", self.contrast_threshold, 0)
 
     def recipe(self) -> dict[str, object]:
         """What determines the keypoints, for the store."""

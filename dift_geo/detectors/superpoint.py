@@ -26,6 +26,7 @@ from dift_geo.backends.weights import find_weights, load_module
 from dift_geo.detectors.contract import Describer, Detector
 from dift_geo.errors import InputError, MissingPackageError
 from dift_geo.jsonfiles import read_json
+from dift_geo.options import require_at_least
 from dift_geo.types import Keypoints
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ class SuperPoint(Detector, Describer):
         Raises FileNotFoundError or ValueError where the weights cannot be had or are not
         SuperPoint's.
         """
-        _at_least("max_keypoints", max_keypoints, 1)
-        _at_least("nms_radius", nms_radius, 0)
-        _at_least("border", border, 0)
+        require_at_least("SuperPoint's max_keypoints", max_keypoints, 1)
+        require_at_least("SuperPoint's nms_radius", nms_radius, 0)
+        require_at_least("SuperPoint's border", border, 0)
         _require_transformers()
         source = locate(where, ["config.json", "model.safetensors"], revision)
         sizes = _sizes(source)
@@ -146,11 +147,6 @@ class SuperPoint(Detector, Describer):
             pixels = torch.from_numpy(luma)[None, None].to(self.device)  # (1, 1, H, W)
             self._last = key, self.model.encoder(pixels).last_hidden_state
         return self._last[1]
-
-
-def _at_least(field: str, value: int, least: int) -> None:
-    if value < least:
-        raise InputError(f"SuperPoint's {field} is {value}, expected at least {least}")
 
 
 def _require_transformers() -> None:

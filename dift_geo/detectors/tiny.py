@@ -33,6 +33,7 @@ from dift_geo.detectors.tiny_network import (
 )
 from dift_geo.errors import InputError, MissingFileError
 from dift_geo.images import luma_of
+from dift_geo.options import require_at_least
 from dift_geo.types import Keypoints
 
 __all__ = ["TINY_KEYPOINTS", "TinyKeypoints"]
@@ -70,13 +71,9 @@ class TinyKeypoints(Detector):
         upright: photos do not turn, so that every angle is 0.
         Raises MissingFileError or InputError where the weights cannot be had or are another's.
         """
-        for field, value in (
-            ("max_keypoints", max_keypoints),
-            ("nms_radius", nms_radius),
-            ("levels", levels),
-        ):
-            if value < 1:
-                raise InputError(f"the tiny detector's {field} is {value}, expected at least 1")
+        require_at_least("the tiny detector's max_keypoints", max_keypoints, 1)
+        require_at_least("the tiny detector's nms_radius", nms_radius, 1)
+        require_at_least("the tiny detector's levels", levels, 1)
         if not 0 <= threshold < 1:
             raise InputError(
                 f"the tiny detector's threshold is {threshold}, expected from 0 to below 1"

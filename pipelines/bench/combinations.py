@@ -22,9 +22,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import skimage
 import torch
-from numpy.typing import NDArray
+from extract import usual_photo
 
 from dift_geo.benchmark.words import method_from_words
 from dift_geo.detectors.extractor import Extractor
@@ -32,14 +31,6 @@ from dift_geo.extractor import ExtractorOptions
 from dift_geo.images import read_image
 
 COLUMNS = ("keypoints", "detect s", "all s", "memory MB")
-
-
-def photo_of(path: Path | None) -> NDArray[np.uint8]:
-    """The photo asked for, or the usual one at 640 x 480."""
-    if path is not None:
-        return read_image(path)
-    photo = read_image(Path(skimage.__file__).parent / "data" / "motorcycle_left.png")
-    return np.asarray(cv2.resize(photo, (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def peak_mb() -> float:
@@ -54,7 +45,8 @@ def measure(words: str, options: argparse.Namespace) -> dict[str, float]:
     usual = ExtractorOptions(max_keypoints=options.keypoints)
     extractor = method_from_words(words, usual).extractor
     assert isinstance(extractor, Extractor)
-    photo, held = photo_of(options.photo), peak_mb()
+    photo = usual_photo() if options.photo is None else read_image(options.photo)
+    held = peak_mb()
     found = extractor.extract(photo, "photo")
     detect, whole = [], []
     for turn in range(options.repeats):

@@ -61,6 +61,11 @@ def photo_of(options: argparse.Namespace) -> NDArray[np.uint8]:
     """The photo asked for as the extractor sees it, or the usual one at 640 x 480."""
     if options.photo is not None:
         return resize_longest(read_image(options.photo), ExtractorOptions.size)
+    return usual_photo()
+
+
+def usual_photo() -> NDArray[np.uint8]:
+    """A photograph of (480, 640, 3)."""
     photo = read_image(Path(skimage.__file__).parent / "data" / "motorcycle_left.png")
     return np.asarray(cv2.resize(photo, (640, 480), interpolation=cv2.INTER_AREA), np.uint8)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import ROOT
 
 from dift_geo.images import read_image, write_image
 
@@ -87,8 +88,9 @@ def test_matching_is_timed_against_the_products(pipeline_module, capsys):
     assert set(row["cpu_seconds"]) == {"ours", "products", "quicker products"}
 
 
-def test_combinations_are_timed_each_in_a_process_of_its_own(pipeline_module, capsys):
+def test_combinations_are_timed_each_in_a_process_of_its_own(pipeline_module, capsys, monkeypatch):
     pytest.importorskip("skimage", reason="scikit-image carries the photograph")
+    monkeypatch.syspath_prepend(ROOT / "pipelines" / "bench")
     words = ["rootsift:descriptor=rootsift", "--repeats", "1", "--keypoints", "50"]
     pipeline_module("bench/combinations").main(words)
     header, _, row = capsys.readouterr().out.splitlines()
