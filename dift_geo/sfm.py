@@ -11,6 +11,7 @@ from dift_geo import __version__
 from dift_geo.colmap.certify import certificate
 from dift_geo.colmap.doors import check_photos
 from dift_geo.colmap.filling import Stores, fill_database
+from dift_geo.colmap.lenses import write_lenses
 from dift_geo.colmap.mapping import (
     Reconstruction,
     model_summary,
@@ -212,7 +213,9 @@ def _publish(
                 f"{found['verified_pairs']} of {len(stores.pairs)} pairs verified; expected photos "
                 "from different places that overlap; more --max-keypoints or --size may help"
             )
-        made = opinions[0].finished(database, models, images, options.threads)
+        free = options.free_cameras(database)
+        made = opinions[0].finished(database, models, images, options.threads, free)
+        write_lenses(database, free)
         write_models(scratch / "sparse", made)
         trust = certificate(opinions, found["images"])
         watch.lap("map")

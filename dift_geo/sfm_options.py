@@ -9,9 +9,10 @@ from pathlib import Path
 from dift_geo.colmap.cameras import (
     CameraMode,
     Intrinsics,
-    check_camera_models,
     check_intrinsics,
 )
+from dift_geo.colmap.intrinsics import AUTO, first_model
+from dift_geo.colmap.lenses import free_cameras
 from dift_geo.colmap.mapping import MapperName
 from dift_geo.colmap.verification import VERIFY_PX, Verification
 from dift_geo.errors import InputError
@@ -44,7 +45,9 @@ class SfmOptions:
         10, "images ahead that each is matched with, for sequential pairs", metavar="N", least=1
     )
     camera_mode: CameraMode = option("auto", "which images share a camera")
-    camera_model: str = option("SIMPLE_RADIAL", "a camera model of COLMAP", metavar="MODEL")
+    camera_model: str = option(
+        AUTO, "of COLMAP; auto: SIMPLE_RADIAL, made finer when the model stands", metavar="MODEL"
+    )
     mapper: MapperName = option("incremental", "COLMAP's mapper; global is GLOMAP")
     verify_px: float = option(
         VERIFY_PX, "how far a match may lie from the geometry of its pair", metavar="PX", above=0
@@ -120,10 +123,14 @@ class SfmOptions:
             if path is not None:
                 read_pairs(path, names)
 
+    def free_cameras(self, database: str | Path) -> frozenset[int]:
+        """Ids of the cameras of a database that may become finer than they began."""
+        return free_cameras(database, self.intrinsics) if self.camera_model == AUTO else frozenset()
+
     def check(self, names: Iterable[str]) -> None:
         """Refuse cameras that COLMAP does not have, and intrinsics of none of the named photos.
 
         Raises InputError.
         """
-        check_camera_models([self.camera_model])
+        first_model(self.camera_model)
         check_intrinsics(self.intrinsics or {}, names)

@@ -17,8 +17,8 @@ from dift_geo.colmap.cameras import CameraMode
 from dift_geo.colmap.doors import check_inside
 from dift_geo.colmap.intrinsics import (
     Intrinsics,
-    check_camera_models,
     check_intrinsics,
+    first_model,
     intrinsics_of,
 )
 from dift_geo.colmap.opened import opened, require_room
@@ -68,7 +68,8 @@ def build_database(
     camera_mode: `auto` shares one camera among images of one folder with equal size and EXIF focal
         length; `single` and `per-folder` share one as far as sizes allow (COLMAP would drop images
         of another size without a word); `per-image` shares none.
-    camera_model: one of COLMAP's, for images without known intrinsics.
+    camera_model: one of COLMAP's, for images without known intrinsics; `auto` begins with
+        SIMPLE_RADIAL.
     intrinsics: from `read_intrinsics`; such cameras start from the given parameters.
 
     Raises InputError for an unknown mode or model and a photo that cannot be read, MissingFileError
@@ -78,7 +79,7 @@ def build_database(
         raise InputError(
             f"camera_mode is {camera_mode!r}, expected one of {', '.join(get_args(CameraMode))}"
         )
-    check_camera_models([camera_model])
+    camera_model = first_model(camera_model)
     check_intrinsics(intrinsics or {})
     photos = {name: read_photo(Path(images) / name) for name in names}
     groups: dict[_SharedCamera, list[str]] = {}

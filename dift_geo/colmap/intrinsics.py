@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     import pycolmap
 
 __all__ = [
+    "AUTO",
+    "FIRST",
     "Intrinsics",
     "check_camera_models",
     "check_intrinsics",
+    "first_model",
     "intrinsics_of",
     "read_intrinsics",
 ]
 
 Intrinsics = dict[str, tuple[str, list[float]]]  # COLMAP's model and parameters, by image name
 EVERY_OTHER = "*"
+# what cameras begin with where nobody says; what becomes of it when the model stands, `lenses` says
+AUTO, FIRST = "auto", "SIMPLE_RADIAL"
 
 
 def read_intrinsics(path: str | Path) -> Intrinsics:
@@ -90,6 +95,17 @@ def intrinsics_of(intrinsics: Intrinsics | None, name: str) -> tuple[str, Sequen
     """COLMAP's model and parameters of an image; None where they are not known."""
     known = intrinsics or {}
     return known.get(name) or known.get(EVERY_OTHER)
+
+
+def first_model(asked: str) -> str:
+    """The camera model that a database begins with.
+
+    Raises InputError for a word that is neither `auto` nor a camera model of COLMAP.
+    """
+    if asked == AUTO:
+        return FIRST
+    check_camera_models([asked])
+    return asked
 
 
 def check_camera_models(models: Iterable[str]) -> None:

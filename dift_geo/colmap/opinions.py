@@ -9,7 +9,7 @@ think of the answers is `trust`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from dift_geo.colmap.agreement import disagreements_deg, quantile_deg
 from dift_geo.colmap.finishing import with_all_matches
 from dift_geo.colmap.holdout import HeldOut, hold_out
+from dift_geo.colmap.lenses import open_lenses
 from dift_geo.colmap.mapping import (
     Job,
     MapperName,
@@ -65,15 +66,23 @@ class Opinion:
         return self.models[0].num_reg_images() if self.models else 0
 
     def finished(
-        self, database: str | Path, folder: str | Path, images: str | Path, threads: int = 1
+        self,
+        database: str | Path,
+        folder: str | Path,
+        images: str | Path,
+        threads: int = 1,
+        free: Collection[int] = (),
     ) -> list[pycolmap.Reconstruction]:
         """The models as they are handed over: of all matches, with the colours of the photos.
+
+        Cameras of `free` have two terms of distortion in each of them.
 
         images: folder of the photos.
         For the rest see `with_all_matches`.
         """
-        models = [with_all_matches(model, database, folder, threads) for model in self.models]
+        models = [with_all_matches(model, database, folder, threads, free) for model in self.models]
         for model in models:
+            open_lenses(model, free)
             with quiet():
                 model.extract_colors_for_all_images(str(images))
         return models

@@ -6,17 +6,24 @@ model can be certain and wrong. Runs no mapper.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dift_geo.colmap.adjustment import all_images
 from dift_geo.colmap.quiet import quiet
 
 if TYPE_CHECKING:
     import pycolmap
 
-__all__ = ["Uncertainty", "camera_uncertainties", "determines_cameras"]
+__all__ = [
+    "Uncertainty",
+    "camera_uncertainties",
+    "centre_uncertainties",
+    "determines_cameras",
+]
 
 # poses beyond are many to invert at once, and minutes; such models say nothing
 MOST_IMAGES = 500
@@ -43,29 +50,58 @@ def camera_uncertainties(model: pycolmap.Reconstruction) -> dict[str, Uncertaint
     Keypoints count as exact to the mean reprojection error of the model. Empty where the covariance
     cannot be computed: the cameras are not determined, or the model is too large.
     """
-    import pycolmap
-
-    images = {i: model.images[i] for i in model.reg_image_ids()}
-    if len(images) > MOST_IMAGES:
-        return {}
-    config = pycolmap.BundleAdjustmentConfig()
-    for image_id in images:
-        config.add_image(image_id)
-    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    options = pycolmap.BundleAdjustmentOptions()
-    with quiet(pycolmap.logging.Level.FATAL):
-        adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
-        asked = pycolmap.BACovarianceOptions(params=pycolmap.BACovarianceOptionsParams.ALL)
-        covariance = pycolmap.estimate_ba_covariance(asked, model, adjuster)
+    covariance = _covariance(model)
     if covariance is None:
         return {}
     noise = model.compute_mean_reprojection_error() ** 2
     found = {}
-    for image_id, image in images.items():
+    for image_id in model.reg_image_ids():
+        image = model.images[image_id]
         pose = covariance.get_cam_cov_from_world(image_id)
         if pose is not None and pose.shape == (6, 6):
             found[image.name] = _uncertainty(model, covariance, image, pose * noise, noise)
     return found
+
+
+def centre_uncertainties(
+    model: pycolmap.Reconstruction, cameras: Collection[int]
+) -> dict[int, float]:
+    """One standard deviation of principal points, as a share of the focal length, by camera id.
+
+    cameras: those whose principal points are asked for; the others count as known.
+    Empty where `camera_uncertainties` is.
+    """
+    covariance = _covariance(model, centres=cameras)
+    if covariance is None:
+        return {}
+    noise = model.compute_mean_reprojection_error() ** 2
+    found = {}
+    for number in cameras:
+        camera = model.cameras[number]
+        spread = covariance.get_other_params_cov(camera.params)
+        if spread is not None and len(spread) == len(camera.params):
+            variance = max(spread[i, i] for i in camera.principal_point_idxs())
+            found[number] = float(np.sqrt(max(variance, 0) * noise)) / camera.mean_focal_length()
+    return found
+
+
+def _covariance(
+    model: pycolmap.Reconstruction, centres: Collection[int] = ()
+) -> pycolmap.BACovariance | None:
+    """Of all poses and cameras, and of the principal points of some; None where there is none."""
+    import pycolmap
+
+    if model.num_reg_images() > MOST_IMAGES:
+        return None
+    options, config = pycolmap.BundleAdjustmentOptions(), all_images(model)
+    if centres:
+        options.refine_principal_point = True
+        for number in set(model.cameras) - set(centres):
+            config.set_constant_cam_intrinsics(number)
+    with quiet(pycolmap.logging.Level.FATAL):
+        adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
+        asked = pycolmap.BACovarianceOptions(params=pycolmap.BACovarianceOptionsParams.ALL)
+        return pycolmap.estimate_ba_covariance(asked, model, adjuster)
 
 
 def determines_cameras(model: pycolmap.Reconstruction) -> bool:

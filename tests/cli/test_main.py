@@ -34,7 +34,7 @@ EXTRACTOR = {
 # by what suits models at the keypoints asked for
 SUITED = {"descriptor": None, "contrast": None, "max_keypoints": None}
 MATCHING = {"ratio": None, "min_similarity": None}
-CAMERAS = {"camera_mode": "auto", "camera_model": "SIMPLE_RADIAL"}
+CAMERAS = {"camera_mode": "auto", "camera_model": "auto"}  # SIMPLE_RADIAL to begin with
 # the flags of version 0.1 and their defaults; scripts rely on them
 FLAGS = {
     "reconstruct": EXTRACTOR

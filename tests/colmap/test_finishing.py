@@ -37,9 +37,9 @@ def test_the_whole_model_has_the_points_that_were_withheld(scene, database, opin
     before = run.num_points3D(), cam_from_world(run)
     whole = with_all_matches(run, database, tmp_path)
     assert whole.num_reg_images() == run.num_reg_images() == len(scene.poses)
-    # every point in every photo
-    assert whole.compute_num_observations() == 150 * len(scene.poses)
-    assert run.compute_num_observations() < 150 * len(scene.poses)
+    assert whole.num_points3D() == 150
+    assert whole.compute_num_observations() >= run.compute_num_observations()
+    assert whole.compute_num_observations() >= 0.99 * 150 * len(scene.poses)
     assert max(disagreements_deg(cam_from_world(whole), [scene.poses]).values()) < 0.2
     assert run.num_points3D() == before[0]
     for name, pose in cam_from_world(run).items():

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from synthetic_sfm import FOCAL, SIZE_WH, look_at
 
 from dift_geo.colmap import uncertainty
-from dift_geo.colmap.uncertainty import camera_uncertainties
+from dift_geo.colmap.uncertainty import camera_uncertainties, centre_uncertainties
 
 NOISE_PX = 0.5
 
@@ -111,3 +111,31 @@ def test_models_that_are_too_large_say_nothing(monkeypatch) -> None:
 
 def test_models_that_nothing_determines_say_nothing() -> None:
     assert camera_uncertainties(model_of(arc(2))) == {}
+
+
+def test_principal_points_are_those_of_the_normal_equations() -> None:
+    """The whole covariance by hand, the principal point beside all else."""
+    poses, xyz = arc(4), cloud(25)
+    model = noisy_model(poses, xyz)
+
+    def places(values):
+        centred = residuals(values[2:], list(poses.values()), 25).reshape(-1, 2)
+        return (centred + values[:2]).ravel()
+
+    start = np.concatenate([[0.0, 0.0, FOCAL, 0.0], np.zeros(24), xyz.ravel()])
+    columns = []
+    for i, size in enumerate(1e-6 * np.maximum(np.abs(start), 1)):
+        step = np.eye(1, len(start), i)[0] * size
+        columns.append((places(start + step) - places(start - step)) / (2 * size))
+    jacobian = np.column_stack(columns)
+    # free of the choice of a frame: the inverse on what the photos determine
+    covariance = np.linalg.pinv(jacobian.T @ jacobian, rcond=1e-12, hermitian=True) * NOISE_PX**2
+    expected = np.sqrt(np.diag(covariance)[:2].max()) / FOCAL
+    found = centre_uncertainties(model, {1})
+    assert found[1] == pytest.approx(expected, rel=0.03)
+
+
+def test_principal_points_that_nothing_fixes_say_nothing(monkeypatch) -> None:
+    assert centre_uncertainties(model_of(arc(2)), {1}) == {}
+    monkeypatch.setattr(uncertainty, "MOST_IMAGES", 3)
+    assert centre_uncertainties(noisy_model(arc(4), cloud(25)), {1}) == {}

@@ -1,0 +1,67 @@
+"""Bundle adjustment of a finished model: robust, and of no more of its cameras than was asked.
+
+Knows COLMAP's models; what is to be adjusted, others say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dift_geo.colmap.quiet import quiet
+
+if TYPE_CHECKING:
+    import pycolmap
+
+__all__ = ["Adjustment", "all_images"]
+
+# a residual counts in full up to about so much; where COLMAP's limit alone decides which matches
+# count, a match more or less at it moves the poses: docs/results.md
+ROBUST_PX = 0.5
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """How models of one database are adjusted.
+
+    scale: of limits in pixels.
+    threads: -1 takes all processors.
+    cameras: whether focal lengths and distortion move, too.
+    """
+
+    scale: float
+    threads: int
+    cameras: bool = True
+
+    def solve(self, model: pycolmap.Reconstruction, centres: Collection[int] = ()) -> None:
+        """Adjust everything in place, in the frame of two cameras.
+
+        centres: ids of cameras whose principal points move, too.
+        """
+        import pycolmap
+
+        options = pycolmap.BundleAdjustmentOptions()
+        options.print_summary = False
+        options.refine_focal_length = options.refine_extra_params = self.cameras
+        options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+        options.ceres.loss_function_scale = ROBUST_PX * self.scale
+        options.ceres.solver_options.num_threads = self.threads
+        config = all_images(model)
+        if centres:
+            options.refine_principal_point = True  # of all cameras that are not constant
+            for number in set(model.cameras) - set(centres):
+                config.set_constant_cam_intrinsics(number)
+        with quiet(pycolmap.logging.Level.FATAL):
+            pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+
+
+def all_images(model: pycolmap.Reconstruction) -> pycolmap.BundleAdjustmentConfig:
+    """Every registered image, in the frame of two cameras."""
+    import pycolmap
+
+    config = pycolmap.BundleAdjustmentConfig()
+    for number in model.reg_image_ids():
+        config.add_image(number)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    return config
