@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dift_geo.colmap.mapping import cam_from_world, count_images
-from dift_geo.colmap.opinions import Opinion, ask_mapper
+from dift_geo.colmap.opinions import Opinion, ask_mapper, is_witness
 from dift_geo.colmap.quiet import quiet
 from dift_geo.colmap.trust import Trust, gather, judge
 from dift_geo.detectors.colmap_database import read_database
@@ -29,7 +29,7 @@ def certificate(opinions: Sequence[Opinion], images: int) -> Trust:
     images: that there are, registered or not.
     """
     best, *others = opinions
-    poses = [other.poses for other in others]
+    poses = [other.poses for other in others if is_witness(other, best)]
     return judge(gather(best.models[0], best.held, poses, images))
 
 
@@ -56,7 +56,7 @@ def trust_model(
             raise NoModelError(
                 f"COLMAP finds no model in {database}, so there is nothing to compare {model} with"
             )
-        poses = [opinion.poses for opinion in opinions]
+        poses = [opinion.poses for opinion in opinions if is_witness(opinion, opinions[0])]
         images = count_images(database)
         return judge(gather(found, opinions[0].held, poses, images))
 

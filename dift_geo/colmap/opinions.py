@@ -38,12 +38,15 @@ from dift_geo.errors import InputError
 if TYPE_CHECKING:
     import pycolmap
 
-__all__ = ["Opinion", "ask_mapper", "map_database"]
+__all__ = ["Opinion", "ask_mapper", "is_witness", "map_database"]
 
 SEEDS = 8  # of the mapper, at most, where runs leave half of the images out
 # up to so many images a run takes seconds, and it is worth asking until two runs agree
 SMALL, SMALL_RUNS, RUNS = 30, 4, 2
 AGREE_DEG, AGREE_SHARE = 1.0, 0.9
+# the share of withheld matches by which a run that went wrong falls behind. Right ones differ by
+# 0.02 at most where many matches are wrong, by 0.01 elsewhere
+OUTDONE = 0.05
 NEAR_DEG = 3.0  # where no two runs agree, those that say nearly the same count before one alone
 
 
@@ -166,6 +169,13 @@ def ask_mapper(
         again = [ask(seed + k, resort=True) for k in range(RUNS)]
         opinions = [opinion for opinion in again if opinion.models]
     return sorted(opinions, key=partial(_worth, opinions), reverse=True)
+
+
+def is_witness(one: Opinion, best: Opinion) -> bool:
+    """Whether a run says anything about the best one: if it explains about as many of the matches
+    that it was not shown. One that went wrong itself is no reason to doubt the other.
+    """
+    return one.consistency >= best.consistency - OUTDONE
 
 
 def _until_agreed(ask: Callable[[int], Opinion], seed: int, count: int) -> list[Opinion]:

@@ -145,7 +145,7 @@ def _doubts(evidence: Evidence, limit: int) -> Iterator[str]:
     apart, share = evidence.runs_agree_deg, evidence.held_out_within_2px
     if apart is None:
         if limit == 0:
-            yield "there is one run alone, or no pair of images that two runs have"
+            yield "no other run explains as much, so nothing bears it out"
     elif apart > RUNS_AGREE_DEG[limit]:
         yield f"runs with other seeds place cameras {apart:.2g} degrees apart"
     if share is None or evidence.held_out < LEAST_HELD_OUT:

@@ -43,7 +43,7 @@ def test_what_is_good_in_all_respects_is_high() -> None:
     [
         ({"runs_agree_deg": 2.0}, "medium", "2 degrees apart"),
         ({"runs_agree_deg": 30.0}, "low", "30 degrees apart"),
-        ({"runs_agree_deg": None}, "medium", "one run alone"),
+        ({"runs_agree_deg": None}, "medium", "no other run"),
         ({"images": 5, "registered": 5, "free_cameras": 5}, "medium", "5 unknown focal lengths"),
         ({"images": 5, "registered": 5, "free_cameras": 1}, "high", "2 runs agree"),
         ({"held_out_within_2px": 0.85}, "medium", "explains 85 % of 900"),
