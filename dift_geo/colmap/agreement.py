@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dift_geo.geometry.pose import angle_deg, relative_pose, rotation_angle_deg
 
-__all__ = ["disagreements_deg", "quantile_deg"]
+__all__ = ["Poses", "disagreements_deg", "quantile_deg"]
 
 Poses = Mapping[str, NDArray[np.float64]]  # (3, 4) cam_from_world, by image name
 # of the middle one; two photos from closer places have no direction that could differ
