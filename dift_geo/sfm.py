@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dift_geo import __version__
-from dift_geo.colmap.certify import certificate
+from dift_geo.colmap.certify import handed_over
 from dift_geo.colmap.doors import check_photos
 from dift_geo.colmap.filling import Stores, fill_database
 from dift_geo.colmap.lenses import write_lenses
@@ -214,10 +214,9 @@ def _publish(
                 "from different places that overlap; more --max-keypoints or --size may help"
             )
         free = options.free_cameras(database)
-        made = opinions[0].finished(database, models, images, options.threads, free)
+        made, trust = handed_over(opinions, database, models, images, options.threads, free)
         write_lenses(database, free)
         write_models(scratch / "sparse", made)
-        trust = certificate(opinions, found["images"])
         watch.lap("map")
         summary = found | {"seconds": {**seconds, **watch.seconds}} | model_summary(made)
         place = str(Path(images).absolute())

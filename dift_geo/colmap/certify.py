@@ -5,7 +5,7 @@ Brings together the runs of the mapper and what they say of each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ import numpy as np
 from dift_geo.colmap.agreement import Poses, disagreements_deg, quantile_deg
 from dift_geo.colmap.finishing import with_all_matches
 from dift_geo.colmap.mapping import cam_from_world, count_images
-from dift_geo.colmap.opinions import Opinion, ask_mapper, is_witness
+from dift_geo.colmap.opinions import SMALL, Opinion, ask_mapper, is_witness
 from dift_geo.colmap.quiet import quiet
 from dift_geo.colmap.transaction import copy_database
 from dift_geo.colmap.trust import AGREE_SHARE, Trust, gather, judge
@@ -25,17 +25,52 @@ from dift_geo.errors import InputError, MissingFileError, NoModelError
 if TYPE_CHECKING:
     import pycolmap
 
-__all__ = ["certificate", "trust_model"]
+__all__ = ["certificate", "handed_over", "trust_model"]
 
 
-def certificate(opinions: Sequence[Opinion], images: int) -> Trust:
+def handed_over(
+    opinions: Sequence[Opinion],
+    database: str | Path,
+    folder: str | Path,
+    images: str | Path,
+    threads: int = 1,
+    free: Collection[int] = (),
+) -> tuple[list[pycolmap.Reconstruction], Trust]:
+    """The models of the first of several opinions as they are handed over, and the trust in them.
+
+    Runs are compared with all matches, as a user would have them: without a tenth they differ by
+    degrees between photos that lie close together. Of many photos, where that takes its time, they
+    are compared as they are.
+
+    For the arguments see `Opinion.finished`.
+    """
+    made = opinions[0].finished(database, folder, images, threads, free)
+    count, whole = count_images(database), None
+    if count <= SMALL:
+        others = [
+            one.whole_poses(database, folder, threads, free)
+            if is_witness(one, opinions[0])
+            else one.poses
+            for one in opinions[1:]
+        ]
+        whole = [cam_from_world(made[0]), *others]
+    return made, certificate(opinions, count, whole)
+
+
+def certificate(
+    opinions: Sequence[Opinion], images: int, whole: Sequence[Poses] | None = None
+) -> Trust:
     """The trust in the first of several opinions.
 
     images: that there are, registered or not.
+    whole: where each has the cameras when it knows all matches; None compares them as they are.
     """
-    best, *others = opinions
-    poses = [other.poses for other in others if is_witness(other, best)]
-    return judge(gather(best.models[0], best.held, poses, images))
+    best = opinions[0]
+    poses = [opinion.poses for opinion in opinions] if whole is None else whole
+    others = [
+        said for one, said in zip(opinions, poses) if one is not best and is_witness(one, best)
+    ]
+    return judge(gather(best.models[0], best.held, others, images, poses[0]))
 
 
 def trust_model(

@@ -9,7 +9,7 @@ think of the answers is `trust`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -89,6 +89,15 @@ class Opinion:
             with quiet():
                 model.extract_colors_for_all_images(str(images))
         return models
+
+    def whole_poses(
+        self, database: str | Path, folder: str | Path, threads: int = 1, free: Collection[int] = ()
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """Poses (3, 4) of the largest model with all matches, by name.
+
+        For the rest see `with_all_matches`.
+        """
+        return cam_from_world(with_all_matches(self.models[0], database, folder, threads, free))
 
     @cached_property
     def poses(self) -> dict[str, NDArray[np.float64]]:

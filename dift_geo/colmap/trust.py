@@ -92,7 +92,11 @@ class Trust:
 
 
 def gather(
-    model: pycolmap.Reconstruction, held: HeldOut, others: Sequence[Poses], images: int
+    model: pycolmap.Reconstruction,
+    held: HeldOut,
+    others: Sequence[Poses],
+    images: int,
+    own: Poses | None = None,
 ) -> Evidence:
     """Collect the evidence.
 
@@ -100,8 +104,9 @@ def gather(
     held: matches that its run was not shown.
     others: poses of other runs.
     images: that there are, registered or not.
+    own: poses that are compared with those of the others; None takes the model's.
     """
-    own = cam_from_world(model)
+    own = cam_from_world(model) if own is None else own
     apart = disagreements_deg(own, others)
     said = held.ask(model)
     total = sum(witness.total for witness in said.values())
