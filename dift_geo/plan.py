@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from dift_geo.colmap.filling import Stores, fill_database
+from dift_geo.colmap.verification import Verification, draws_for
 from dift_geo.engine.loops import (
     changed_images,
     changed_pairs,
@@ -116,7 +117,8 @@ def plan_run(
         begun = perf_counter()
         match_pairs(features, todo[1:] or todo, matches, match, device=device)
         a_pair = (perf_counter() - begun) / len(todo[1:] or todo)
-        a_check = _seconds_to_verify(Path(place), images, todo, options) / len(todo)
+        asked = replace(options.verification, draws=draws_for(pairs))
+        a_check = _seconds_to_verify(Path(place), images, todo, options, asked) / len(todo)
         with FeatureStore(features) as store:
             keypoints = sum(store.count(name) for name in read) / len(read)
         features_bytes = features.stat().st_size * len(names) // len(read)
@@ -128,7 +130,11 @@ def plan_run(
 
 
 def _seconds_to_verify(
-    place: Path, images: str | Path, pairs: Sequence[Pair], options: SfmOptions
+    place: Path,
+    images: str | Path,
+    pairs: Sequence[Pair],
+    options: SfmOptions,
+    verification: Verification,
 ) -> float:
     """Of the probe's pairs, with all that a database needs before."""
     begun = perf_counter()
@@ -139,7 +145,7 @@ def _seconds_to_verify(
         camera_mode=options.camera_mode,
         camera_model=options.camera_model,
         seed=options.seed,
-        verification=options.verification,
+        verification=verification,
     )
     return perf_counter() - begun
 

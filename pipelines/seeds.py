@@ -25,6 +25,7 @@ import pycolmap
 from dift_geo.backends.config import Effort
 from dift_geo.colmap.cameras import KnownCamera, read_cameras
 from dift_geo.colmap.filling import Stores
+from dift_geo.colmap.intrinsics import AUTO
 from dift_geo.colmap.mapping import cam_from_world
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import NoModelError
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     add_stores(parser)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--camera-model", default=AUTO, help="of COLMAP; auto is finer in the end")
     parser.add_argument("--without-colmap", action="store_true", help="leave its own SIFT out")
     options = parser.parse_args(argv)
 
@@ -100,7 +102,7 @@ def ours(options: argparse.Namespace, truth: dict[str, KnownCamera]) -> list[flo
     values = []
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as folder:
-            mapping = SfmOptions(seed=seed)
+            mapping = SfmOptions(seed=seed, camera_model=options.camera_model)
             paths = options.scene / "images", made.features, made.matches
             try:
                 poses = reconstruct_from_stores(*paths, made.pairs, folder, mapping).cam_from_world

@@ -25,7 +25,7 @@ from dift_geo.types import Pair
 if TYPE_CHECKING:
     import pycolmap
 
-__all__ = ["VERIFY_PX", "Verification", "verify_database"]
+__all__ = ["VERIFY_PX", "Verification", "draws_for", "verify_database"]
 
 # COLMAP's own 4 px verify neighbours of the true keypoint: docs/results.md
 VERIFY_PX = 1.5
@@ -41,11 +41,13 @@ class Verification:
         a side; for larger ones it grows with them (see `pixels`).
     min_inliers: matches of a pair that have to agree.
     min_inlier_ratio: the share of its matches that has to.
+    draws: how often each pair is verified; what most say counts. None is `draws_for` the pairs.
     """
 
     max_error_px: float = VERIFY_PX
     min_inliers: int = 15
     min_inlier_ratio: float = 0.0
+    draws: int | None = None
 
 
 Ids = Sequence[tuple[int, int]]  # pairs of image ids
@@ -60,8 +62,7 @@ def verify_database(
 ) -> list[int]:
     """Verify pairs geometrically in place; returns inlier counts, 0 where it failed.
 
-    Up to `FEW_PAIRS` are verified `DRAWS` times, and what most of these say counts. What the
-    database holds of other pairs stays. Names are never changed.
+    What the database holds of other pairs stays. Names are never changed.
 
     asked: what makes a pair a verified one.
     seed: of its random draws; no two seeds share any.
@@ -73,8 +74,8 @@ def verify_database(
     path = Path(path)
     options = pycolmap.TwoViewGeometryOptions()
     options.ransac.max_error = asked.max_error_px * pixel_scale(path)
-    draws = DRAWS if len(pairs) <= FEW_PAIRS else 1
-    options.ransac.random_seed = seed * DRAWS
+    draws = asked.draws or draws_for(len(pairs))
+    options.ransac.random_seed = seed * draws
     options.min_num_inliers = asked.min_inliers
     options.min_inlier_ratio = asked.min_inlier_ratio
     numbered, others, is_fresh = _plan(path, pairs)
@@ -89,6 +90,11 @@ def verify_database(
             with one_transaction(path) as sql:
                 replace_pairs(sql, numbered, copy, matches=False)
     return _inlier_counts(path, numbered)
+
+
+def draws_for(pairs: int) -> int:
+    """How often each of so many pairs is verified: few several times, as each counts there."""
+    return DRAWS if pairs <= FEW_PAIRS else 1
 
 
 def _plan(path: Path, pairs: Sequence[Pair]) -> tuple[Ids, Ids, bool]:

@@ -11,7 +11,12 @@ import pytest
 from synthetic_sfm import make_scene
 
 from dift_geo.colmap.database import build_database, import_features, import_matches
-from dift_geo.colmap.verification import VERIFY_PX, Verification, verify_database
+from dift_geo.colmap.verification import (
+    VERIFY_PX,
+    Verification,
+    draws_for,
+    verify_database,
+)
 from dift_geo.store.features import FeatureStore
 from dift_geo.store.matches import MatchStore
 
@@ -108,3 +113,19 @@ def test_unknown_names_and_pairs_without_matches(scene, tmp_path):
 def test_pairs_with_too_few_that_agree_are_none(scene, database, asked):
     """Of 150 matches of a pair, 15 are wrong."""
     assert verify_database(database, scene.pairs, Verification(**asked)) == [0] * len(scene.pairs)
+
+
+def test_few_pairs_are_verified_several_times(scene, database, monkeypatch):
+    seeds, colmaps = [], pycolmap.geometric_verification
+
+    def counted(path, *, two_view_geometry_options):
+        seeds.append(two_view_geometry_options.ransac.random_seed)
+        colmaps(path, two_view_geometry_options=two_view_geometry_options)
+
+    monkeypatch.setattr(pycolmap, "geometric_verification", counted)
+    verify_database(database, scene.pairs, seed=5)
+    assert seeds == [15, 16, 17]
+    seeds.clear()
+    verify_database(database, scene.pairs, Verification(draws=1), seed=5)
+    assert seeds == [5]
+    assert [draws_for(count) for count in (0, 1, 435, 436, 10**6)] == [3, 3, 3, 1, 1]
