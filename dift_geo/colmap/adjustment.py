@@ -54,6 +54,7 @@ class Adjustment:
                 config.set_constant_cam_intrinsics(number)
         with quiet(pycolmap.logging.Level.FATAL):
             pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+        model.update_point_3d_errors()
 
 
 def all_images(model: pycolmap.Reconstruction) -> pycolmap.BundleAdjustmentConfig:
