@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from conftest import textured
 
+from dift_geo import plan
+from dift_geo.colmap import verification
 from dift_geo.engine.loops import extract_images, match_pairs
 from dift_geo.errors import InputError, RecipeError
 from dift_geo.extractor import Extractor
@@ -45,19 +47,34 @@ def words(*how, **others) -> SfmOptions:
 
 
 def test_counts_and_bytes_are_those_of_the_run(folder, tmp_path) -> None:
-    plan = plan_run(folder, EXTRACTOR, probe=3)
+    planned = plan_run(folder, EXTRACTOR, probe=3)
     names = list_images(folder)
     pairs = SfmOptions().choose_pairs(names)
     extract_images(folder, names, EXTRACTOR, tmp_path / "f.h5")
     match_pairs(tmp_path / "f.h5", pairs, tmp_path / "m.h5")
-    assert (plan.images, plan.pairs, plan.exact_pairs, plan.probe) == (9, 36, True, 3)
-    assert plan.keypoints == 10 * 8
-    for told, file in ((plan.features_bytes, "f.h5"), (plan.matches_bytes, "m.h5")):
+    assert (planned.images, planned.pairs, planned.exact_pairs, planned.probe) == (9, 36, True, 3)
+    assert planned.keypoints == 10 * 8
+    for told, file in ((planned.features_bytes, "f.h5"), (planned.matches_bytes, "m.h5")):
         size = (tmp_path / file).stat().st_size
         assert 0.5 * size < told < 2 * size
-    assert plan.extract_seconds > 0
-    assert plan.match_seconds > 0
+    assert planned.extract_seconds > 0
+    assert planned.match_seconds > 0
     assert [path.name for path in sorted(folder.iterdir())] == names  # nothing is left there
+
+
+@pytest.mark.parametrize(("few", "draws"), [(435, 3), (35, 1)])
+def test_pairs_are_verified_as_often_as_the_run_will(folder, monkeypatch, few, draws) -> None:
+    """36 pairs are planned for, and 3 are tried."""
+    asked, fill = [], plan.fill_database
+
+    def filled(*words, **options):
+        asked.append(options["verification"].draws)
+        return fill(*words, **options)
+
+    monkeypatch.setattr(verification, "FEW_PAIRS", few)
+    monkeypatch.setattr(plan, "fill_database", filled)
+    plan_run(folder, EXTRACTOR, probe=3)
+    assert asked == [draws]
 
 
 def test_pairs_that_features_will_choose_are_at_most_so_many(folder) -> None:
