@@ -62,7 +62,7 @@ def test_counts_and_bytes_are_those_of_the_run(folder, tmp_path) -> None:
     assert [path.name for path in sorted(folder.iterdir())] == names  # nothing is left there
 
 
-@pytest.mark.parametrize(("few", "draws"), [(435, 3), (35, 1)])
+@pytest.mark.parametrize(("few", "draws"), [(435, 7), (35, 1)])
 def test_pairs_are_verified_as_often_as_the_run_will(folder, monkeypatch, few, draws) -> None:
     """36 pairs are planned for, and 3 are tried."""
     asked, fill = [], plan.fill_database
