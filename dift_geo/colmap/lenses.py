@@ -28,8 +28,8 @@ __all__ = ["free_cameras", "open_lenses", "refined", "write_lenses"]
 LARGEST_TERM = 1.0  # COLMAP's own limit: images with more leave its models
 SHARED_BY = 3  # photos, at least, before a principal point is asked for
 # one standard deviation of a principal point that counts as fixed, as a share of the focal length:
-# a tenth of a degree. Subsets of 3 to 6 photos of two scenes gained at every one below, and lost
-# at 0.0045 and above
+# a tenth of a degree. Of subsets of 3 to 6 photos of two scenes all below gained, and five of the
+# eleven above lost: docs/results.md
 CENTRE_KNOWN = 0.002
 FAR_OFF = 0.15  # of the side, from the middle; lenses are not so crooked
 
