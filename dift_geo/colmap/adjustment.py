@@ -14,7 +14,7 @@ from dift_geo.colmap.quiet import quiet
 if TYPE_CHECKING:
     import pycolmap
 
-__all__ = ["Adjustment", "all_images"]
+__all__ = ["Adjustment", "whole_problem"]
 
 # a residual counts in full up to about so much; where COLMAP's limit alone decides which matches
 # count, a match more or less at it moves the poses: docs/results.md
@@ -41,28 +41,33 @@ class Adjustment:
         """
         import pycolmap
 
-        options = pycolmap.BundleAdjustmentOptions()
-        options.print_summary = False
+        options, config = whole_problem(model, centres)
         options.refine_focal_length = options.refine_extra_params = self.cameras
         options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
         options.ceres.loss_function_scale = ROBUST_PX * self.scale
         options.ceres.solver_options.num_threads = self.threads
-        config = all_images(model)
-        if centres:
-            options.refine_principal_point = True  # of all cameras that are not constant
-            for number in set(model.cameras) - set(centres):
-                config.set_constant_cam_intrinsics(number)
         with quiet(pycolmap.logging.Level.FATAL):
             pycolmap.create_default_bundle_adjuster(options, config, model).solve()
         model.update_point_3d_errors()
 
 
-def all_images(model: pycolmap.Reconstruction) -> pycolmap.BundleAdjustmentConfig:
-    """Every registered image, in the frame of two cameras."""
+def whole_problem(
+    model: pycolmap.Reconstruction, centres: Collection[int] = ()
+) -> tuple[pycolmap.BundleAdjustmentOptions, pycolmap.BundleAdjustmentConfig]:
+    """Every registered image, in the frame of two cameras; for the rest as COLMAP has it.
+
+    centres: ids of cameras whose principal points move; where there are any, cameras beside them
+        are constant.
+    """
     import pycolmap
 
+    options = pycolmap.BundleAdjustmentOptions(print_summary=False)
     config = pycolmap.BundleAdjustmentConfig()
     for number in model.reg_image_ids():
         config.add_image(number)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    return config
+    if centres:
+        options.refine_principal_point = True  # of all cameras that are not constant
+        for number in set(model.cameras) - set(centres):
+            config.set_constant_cam_intrinsics(number)
+    return options, config

@@ -9,7 +9,7 @@ think of the answers is `trust`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dift_geo.colmap.agreement import disagreements_deg, quantile_deg
+from dift_geo.colmap.agreement import Poses, disagreements_deg, quantile_deg
 from dift_geo.colmap.finishing import with_all_matches
 from dift_geo.colmap.holdout import HeldOut, hold_out
 from dift_geo.colmap.lenses import open_lenses
@@ -92,7 +92,7 @@ class Opinion:
 
     def whole_poses(
         self, database: str | Path, folder: str | Path, threads: int = 1, free: Collection[int] = ()
-    ) -> Mapping[str, NDArray[np.float64]]:
+    ) -> Poses:
         """Poses (3, 4) of the largest model with all matches, by name.
 
         For the rest see `with_all_matches`.

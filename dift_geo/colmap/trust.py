@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dift_geo.colmap.agreement import disagreements_deg, quantile_deg
+from dift_geo.colmap.agreement import Poses, disagreements_deg, quantile_deg
 from dift_geo.colmap.holdout import HeldOut, Witness
 from dift_geo.colmap.mapping import cam_from_world
 from dift_geo.colmap.uncertainty import Uncertainty, camera_uncertainties
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Evidence", "Level", "Trust", "gather", "judge"]
 
 Level = Literal["high", "medium", "low"]
-Poses = Mapping[str, NDArray[np.float64]]
 
 AGREE_SHARE = 0.9
 # (high needs, low is beyond), of `pipelines/trust.py`

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dift_geo.colmap.adjustment import all_images
+from dift_geo.colmap.adjustment import whole_problem
 from dift_geo.colmap.quiet import quiet
 
 if TYPE_CHECKING:
@@ -93,11 +93,7 @@ def _covariance(
 
     if model.num_reg_images() > MOST_IMAGES:
         return None
-    options, config = pycolmap.BundleAdjustmentOptions(), all_images(model)
-    if centres:
-        options.refine_principal_point = True
-        for number in set(model.cameras) - set(centres):
-            config.set_constant_cam_intrinsics(number)
+    options, config = whole_problem(model, centres)
     with quiet(pycolmap.logging.Level.FATAL):
         adjuster = pycolmap.create_default_ceres_bundle_adjuster(options, config, model)
         asked = pycolmap.BACovarianceOptions(params=pycolmap.BACovarianceOptionsParams.ALL)

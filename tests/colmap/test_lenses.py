@@ -64,7 +64,6 @@ def seen_through(poses, terms=(0.0, 0.0), centre=MIDDLE, points: int = 300, wron
         for point, place in zip(image.points2D, places):
             point.xy = place
     ADJUSTMENT.solve(model)
-    model.update_point_3d_errors()
     return model
 
 
